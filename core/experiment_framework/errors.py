@@ -1,0 +1,143 @@
+"""Every public error.
+
+::
+
+    ExperimentError                      exit code 1
+    ├── ConfigError                      exit code 2   the configuration has problems
+    ├── EventError                       exit code 2   an event is refused; names the field
+    ├── DecodeError                      exit code 1   bytes that are no envelope of ours
+    ├── PluginError                      exit code 2   a plugin cannot be used
+    │   ├── UnknownPluginError                         nothing installed has that name
+    │   ├── DuplicatePluginError                       two distributions claim one name
+    │   ├── BrokenPluginError                          it raised while it was loaded
+    │   └── HookError                                  it does not follow the plugin API
+    └── DeliveryError                    exit code 1   a backplane could not take or give records
+        ├── QueueFullError                             no room now: core drops or waits
+        ├── RecordTooLargeError                        this record can never be taken
+        └── UnsupportedError                           the backplane has no such ability
+
+Exit codes are those of the ``experiment`` command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from experiment_framework._problems import Problem
+
+__all__ = [
+    "BrokenPluginError",
+    "ConfigError",
+    "DecodeError",
+    "DeliveryError",
+    "DuplicatePluginError",
+    "EventError",
+    "ExperimentError",
+    "HookError",
+    "PluginError",
+    "QueueFullError",
+    "RecordTooLargeError",
+    "UnknownPluginError",
+    "UnsupportedError",
+]
+
+
+class ExperimentError(Exception):
+    """Base of all errors that this library raises on purpose; the text is made for a person."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(ExperimentError):
+    """A configuration has problems; all of them are in ``problems``.
+
+    Attributes:
+        problems: What is wrong, each with its path and, for a file, its location.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, problems: Sequence[Problem], rendering: str | None = None) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__(rendering or "\n".join(str(problem) for problem in self.problems))
+
+
+class EventError(ExperimentError, ValueError):
+    """An event cannot be built or encoded.
+
+    Attributes:
+        event_type: The wire name of the event's type, such as ``Exposure``.
+        field: The path of the field in Python names, such as ``attributes.cart.total``.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, event_type: str, field: str, message: str) -> None:
+        self.event_type = event_type
+        self.field = field
+        where = f"{event_type}.{field}" if field else event_type
+        super().__init__(f"{where}: {message}")
+
+
+class DecodeError(ExperimentError, ValueError):
+    """Bytes are no envelope, or one of another major schema version."""
+
+
+class PluginError(ExperimentError):
+    """A plugin cannot be used.
+
+    Attributes:
+        plugin: The name it was asked for by, such as ``kafka``.
+        distribution: The distribution that offers it, where one is known.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, plugin: str, message: str, *, distribution: str | None = None) -> None:
+        self.plugin = plugin
+        self.distribution = distribution
+        super().__init__(message)
+
+
+class UnknownPluginError(PluginError):
+    """Nothing that is installed or registered has this name."""
+
+
+class DuplicatePluginError(PluginError):
+    """Two distributions claim one name and nothing says which of them to use."""
+
+
+class BrokenPluginError(PluginError):
+    """A plugin raised while it was loaded; the cause is chained."""
+
+
+class HookError(PluginError):
+    """A plugin does not follow the plugin API: a misspelt hook, a wrong argument."""
+
+
+class DeliveryError(ExperimentError):
+    """A backplane could not take, write or read records."""
+
+
+class QueueFullError(DeliveryError):
+    """There is no room for a record now; there may be later."""
+
+
+class RecordTooLargeError(DeliveryError):
+    """A record is larger than the backplane can ever take.
+
+    Attributes:
+        size: The record's size in bytes.
+        limit: The largest size in bytes that would be taken.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"the record has {size} bytes, the limit is {limit}")
+
+
+class UnsupportedError(DeliveryError):
+    """The backplane has no such ability, for example reading its records back."""

@@ -1,0 +1,47 @@
+"""What a plugin author imports, and all of it.
+
+A backplane takes records somewhere durable; a step works on events before they are encoded.
+"""
+
+from experiment_framework._problems import Location, Problem
+from experiment_framework.envelope import Envelope, Record, decode
+from experiment_framework.errors import (
+    DeliveryError,
+    ExperimentError,
+    QueueFullError,
+    RecordTooLargeError,
+    UnsupportedError,
+)
+from experiment_framework.health import Health, HealthStatus
+from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
+from experiment_framework.plugin.hookspecs import hookimpl
+from experiment_framework.plugin.options import OptionMetadata, option, options
+from experiment_framework.plugin.step import Draft, Phase, SampledOut, Step
+
+__all__ = [
+    "Backplane",
+    "Context",
+    "DeliveryError",
+    "Draft",
+    "Envelope",
+    "ExperimentError",
+    "Health",
+    "HealthStatus",
+    "Location",
+    "OptionMetadata",
+    "Phase",
+    "Problem",
+    "Provisioned",
+    "Query",
+    "QueueFullError",
+    "Record",
+    "RecordTooLargeError",
+    "SampledOut",
+    "Step",
+    "Stored",
+    "UnsupportedError",
+    "decode",
+    "hookimpl",
+    "option",
+    "options",
+]

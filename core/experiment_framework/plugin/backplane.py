@@ -1,0 +1,132 @@
+"""What takes records somewhere durable."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
+
+import msgspec
+
+from experiment_framework.envelope import Record
+from experiment_framework.errors import HookError
+
+__all__ = ["Backplane", "Context", "Provisioned", "Query", "Stored"]
+
+O = TypeVar("O")  # noqa: E741  # the options class
+
+
+class Context(Protocol):
+    """What a backplane is given by the data plane that it serves.
+
+    Attributes:
+        max_queue_size: How many records may wait at once (``dataPlane.maxQueueSize``).
+        max_queue_bytes: How many bytes may wait at once (``dataPlane.maxQueueBytes``).
+        report_each: Whether each delivery has to be reported by `delivered`. Where it is False, a
+            backplane may report failures only and count what is `Backplane.outstanding`.
+    """
+
+    @property
+    def max_queue_size(self) -> int: ...
+    @property
+    def max_queue_bytes(self) -> int: ...
+    @property
+    def report_each(self) -> bool: ...
+
+    def delivered(self, record: Record) -> None:
+        """Report that a record is durable. Cheap; may be called from any thread."""
+
+    def failed(self, record: Record, reason: str) -> None:
+        """Report that a record will never arrive, and why. Cheap; from any thread."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records to read back.
+
+    Attributes:
+        event_types: Wire names of the types wanted; None for all.
+        experiment_name: Only this experiment.
+        variant_key: Only this variant.
+        since: Only records that were published at or after this moment.
+        follow: Go on and wait for new records; otherwise end where the data ends.
+        idle_timeout: End after this many seconds without a record, even where ``follow`` is set.
+        from_start: Begin with the oldest record; otherwise with what arrives from now on.
+    """
+
+    event_types: frozenset[str] | None = None
+    experiment_name: str | None = None
+    variant_key: str | None = None
+    since: datetime | None = None
+    follow: bool = False
+    from_start: bool = True
+    idle_timeout: float | None = None
+
+    def matches(self, record: Record) -> bool:
+        """Whether a record is one of those asked for, by what a record knows of itself."""
+        return (
+            (self.event_types is None or record.event_type in self.event_types)
+            and (self.experiment_name is None or record.experiment_name == self.experiment_name)
+            and (self.variant_key is None or record.variant_key == self.variant_key)
+            and (self.since is None or record.timestamp >= self.since)
+        )
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as it was found where a backplane keeps it.
+
+    Attributes:
+        body: The envelope's bytes as stored; possibly not one of ours.
+        place: Where, for a person: ``experiment-exposures[2]@17`` or ``events.jsonl:17``.
+        headers: What travelled beside the body.
+        key: What it was ordered by, where the backplane has such a thing.
+    """
+
+    body: bytes
+    place: str
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    key: bytes | None = None
+
+
+class Provisioned(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that `Backplane.provision` looked after.
+
+    Attributes:
+        name: What it is, such as ``topic experiment-exposures``.
+        action: ``created``, ``exists`` or ``failed``.
+        detail: Partitions, or why it failed.
+    """
+
+    name: str
+    action: str
+    detail: str = ""
+
+
+class Backplane(Generic[O]):
+    """Base of all backplanes that are classes: every public method is a hook.
+
+    Implement `write_batch` for a sink that is a plain blocking call: core gives it the bounded
+    queue, the batches and the shutdown. Implement `publish` for a client that queues by itself.
+    All other hooks are optional. A subclass names its options class: ``Backplane[MyOptions]``.
+
+    The constructor must not connect, start a thread or touch a file: `open` does.
+    """
+
+    options_class: ClassVar[type[Any]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type):
+                    cls.options_class = argument
+
+    def __init__(self, options: O) -> None:
+        self.options = options
+        self._context: Context | None = None
+
+    @property
+    def context(self) -> Context:
+        """What the data plane offers; there from `open` on."""
+        if self._context is None:
+            name = type(self).__name__
+            raise HookError(name, f"{name} has no context before it is opened by a data plane")
+        return self._context

@@ -1,0 +1,90 @@
+"""The hooks of a backplane, as pluggy specifications.
+
+A hook may take fewer arguments than its specification names. On a `Backplane` every public method
+is a hook and needs no marker; a plain object or module marks its functions with ``@hookimpl``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import pluggy
+
+from experiment_framework._problems import Problem
+from experiment_framework.envelope import Record
+from experiment_framework.health import Health
+from experiment_framework.plugin.backplane import Context, Provisioned, Query, Stored
+
+__all__ = ["PROJECT", "BackplaneHooks", "hookimpl", "hookspec"]
+
+PROJECT: Final = "experiment_framework"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class BackplaneHooks:
+    """What core may call on a backplane."""
+
+    @hookspec(firstresult=True)
+    def configuration(self) -> type[Any] | None:  # type: ignore[empty-body]
+        """Give the options class. A `Backplane` subclass names it as its type argument instead."""
+
+    @hookspec(firstresult=True)
+    def check(self, options: Any) -> Iterable[Problem] | None:  # type: ignore[empty-body]
+        """Find what is wrong between options, offline: no connection, no thread.
+
+        Paths of problems start at the options: ``("security", "caFile")``.
+        """
+
+    @hookspec(firstresult=True)
+    def client_settings(self, options: Any) -> Mapping[str, str] | None:  # type: ignore[empty-body]
+        """Say what the options become for the client underneath, secrets masked; offline.
+
+        ``experiment describe`` shows it.
+        """
+
+    @hookspec
+    def open(self, options: Any, context: Context) -> None:
+        """Get ready to take records. Called once, before the first record."""
+
+    @hookspec
+    def publish(self, record: Record) -> None:
+        """Queue one record without blocking; its fate is reported to the context.
+
+        Raises:
+            QueueFullError: There is no room now.
+            RecordTooLargeError: It can never be taken.
+        """
+
+    @hookspec
+    def write_batch(self, records: Sequence[Record]) -> None:
+        """Make these records durable, in order; block until they are, or raise."""
+
+    @hookspec(firstresult=True)
+    def outstanding(self) -> int | None:  # type: ignore[empty-body]
+        """Count the records that were queued by ``publish`` and have no fate yet."""
+
+    @hookspec(firstresult=True)
+    def flush(self, timeout: float) -> None:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds."""
+
+    @hookspec(firstresult=True)
+    def health(self) -> Health | None:  # type: ignore[empty-body]
+        """Say how the sink is doing, from figures at hand: never block, never raise."""
+
+    @hookspec
+    def close(self, timeout: float) -> None:
+        """Let go of everything within ``timeout`` seconds; report what is left as failed."""
+
+    @hookspec(firstresult=True)
+    def provision(self) -> Iterable[Provisioned] | None:  # type: ignore[empty-body]
+        """Create what the sink needs (topics, tables), leave what is there."""
+
+    @hookspec(firstresult=True)
+    def read(self, query: Query) -> Iterator[Stored] | None:  # type: ignore[empty-body]
+        """Read records back. Where ``query.follow`` is set, never ends by itself."""
+
+    @hookspec
+    def after_fork(self) -> None:
+        """Let go of the parent process's resources. Called once in the child, never in it."""

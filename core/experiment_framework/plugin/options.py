@@ -1,0 +1,103 @@
+"""How a plugin declares its options.
+
+One declaration gives the checks, the JSON Schema that editors complete by, the option table of the
+documentation and the defaults that ``experiment describe`` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, dataclass_transform, overload
+
+import attrs
+
+__all__ = ["OptionMetadata", "option", "options"]
+
+T = TypeVar("T")
+_MISSING: Final[Any] = object()
+_METADATA_KEY: Final = "experiment_framework"
+
+
+@attrs.frozen(kw_only=True)
+class OptionMetadata:
+    """What is declared of an option besides its type and default.
+
+    Attributes:
+        help: One sentence for the option table, units included.
+        secret: Whether the value is masked wherever it would be shown.
+        separator: For a list: a scalar, and each item, is split at this string.
+        key: The name in YAML, where it is not the field's name in camelCase.
+    """
+
+    help: str
+    secret: bool = False
+    separator: str | None = None
+    key: str | None = None
+
+    @classmethod
+    def of(cls, field: attrs.Attribute[Any]) -> OptionMetadata:
+        """Give what was declared with `option`; nothing but an empty help for a plain field."""
+        found = field.metadata.get(_METADATA_KEY)
+        return found if isinstance(found, cls) else cls(help="")
+
+
+@overload
+def option(
+    *,
+    help: str,
+    secret: bool = False,
+    separator: str | None = None,
+    key: str | None = None,
+) -> Any: ...
+@overload
+def option(
+    *,
+    default: T,
+    help: str,
+    secret: bool = False,
+    separator: str | None = None,
+    key: str | None = None,
+) -> T: ...
+@overload
+def option(
+    *,
+    factory: Callable[[], T],
+    help: str,
+    secret: bool = False,
+    separator: str | None = None,
+    key: str | None = None,
+) -> T: ...
+def option(  # noqa: D417
+    *,
+    default: Any = _MISSING,
+    factory: Callable[[], Any] | None = None,
+    help: str,  # noqa: A002  # it is what the option table calls it
+    secret: bool = False,
+    separator: str | None = None,
+    key: str | None = None,
+) -> Any:
+    """Declare one option of an `options` class.
+
+    Bounds and patterns belong to the annotation: ``Annotated[int, msgspec.Meta(ge=1, le=5)]``.
+
+    Args:
+        default: Its value where nothing is written; without one the option is required.
+        factory: Makes the default, for lists and dicts.
+        help: One sentence for the option table, units included.
+        secret: Mask the value wherever a configuration is shown, logged or raised.
+        separator: For a list: split a scalar, and each item, at this string.
+        key: The name in YAML, where it is not the field's name in camelCase.
+    """
+    declared = OptionMetadata(help=help, secret=secret, separator=separator, key=key)
+    metadata = {_METADATA_KEY: declared}
+    if factory is not None:
+        return attrs.field(factory=factory, metadata=metadata, repr=not secret)
+    if default is not _MISSING:
+        return attrs.field(default=default, metadata=metadata, repr=not secret)
+    return attrs.field(metadata=metadata, repr=not secret)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
+def options(cls: type[T]) -> type[T]:
+    """Make a class of options: immutable, keyword-only, checked against its annotations."""
+    return attrs.frozen(kw_only=True)(cls)
