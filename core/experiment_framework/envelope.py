@@ -20,6 +20,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Envelope",
     "Record",
+    "check_metadata",
     "decode",
     "encode",
     "new_event_id",
@@ -41,6 +42,19 @@ if hasattr(os, "register_at_fork"):
 def new_event_id() -> str:
     """Make a UUID of version 7 (RFC 9562): unique, and sorted by time."""
     return str(uuid7())
+
+
+def check_metadata(event_type: str, metadata: dict[str, Any]) -> None:
+    """Refuse metadata that an application may not give.
+
+    Raises:
+        EventError: It is no dict, or it has a key that only the data plane writes.
+    """
+    if not isinstance(metadata, dict):
+        kind = type(metadata).__name__
+        raise EventError(event_type, "metadata", f"expected a dict, got {kind}")
+    for key in RESERVED_METADATA.intersection(metadata):
+        raise EventError(event_type, f"metadata.{key}", "is reserved for the data plane itself")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -16,13 +16,12 @@ from experiment_framework.health import Health, HealthStatus
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
 from experiment_framework.plugin.hookspecs import hookimpl
 from experiment_framework.plugin.options import OptionMetadata, option, options
-from experiment_framework.plugin.step import Draft, Phase, SampledOut, Step
+from experiment_framework.plugin.step import Phase, SampledOut, Step
 
 __all__ = [
     "Backplane",
     "Context",
     "DeliveryError",
-    "Draft",
     "Envelope",
     "ExperimentError",
     "Health",

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 import msgspec
 
-from experiment_framework.events import Event
+from experiment_framework.envelope import Envelope
 
-__all__ = ["Draft", "Phase", "SampledOut", "Step"]
+__all__ = ["Phase", "SampledOut", "Step"]
 
 O = TypeVar("O")  # noqa: E741  # the options class
 
@@ -23,18 +23,6 @@ class Phase(IntEnum):
     REDACT = 4
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """An event on its way through the pipeline, before it is encoded.
-
-    A step gives a changed copy: ``msgspec.structs.replace(draft, metadata=…)``.
-    """
-
-    event: Event
-    event_id: str
-    correlation_id: str | None
-    metadata: dict[str, Any]
-
-
 class SampledOut(msgspec.Struct, frozen=True):
     """The answer of a step that leaves an event out on purpose; counted, with its reason."""
 
@@ -42,10 +30,12 @@ class SampledOut(msgspec.Struct, frozen=True):
 
 
 class Step(Generic[O]):
-    """Base of all pipeline plugins.
+    """Base of all pipeline plugins: an envelope in, an envelope out, before it is encoded.
 
-    The entry point's name is the key under ``dataPlane`` that selects the plugin; one that owns
-    several keys has an entry point for each. The fields of the options class are those keys.
+    A subclass names its options class (``Step[SamplingOptions]``), whose fields are the keys it
+    owns under ``dataPlane``, and implements ``apply(envelope) -> Envelope | SampledOut``; a changed
+    copy is ``msgspec.structs.replace(envelope, metadata=…)``. Each key has an entry point of its
+    name in the group ``experiment_framework.plugins``.
     """
 
     phase: ClassVar[Phase]
@@ -65,6 +55,6 @@ class Step(Generic[O]):
         """Whether the step does anything with these options; one that does not costs nothing."""
         return True
 
-    def apply(self, draft: Draft) -> Draft | SampledOut:
-        """Take a draft, give it back, a changed copy, or the reason to leave it out."""
-        raise NotImplementedError
+    def apply(self, envelope: Envelope) -> Envelope | SampledOut:
+        """Take an envelope; give it back, a changed copy, or the reason to leave it out."""
+        return envelope

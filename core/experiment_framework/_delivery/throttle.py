@@ -1,0 +1,43 @@
+"""Warnings that may come a hundred thousand times a second, said once an interval."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+__all__ = ["ThrottledLog"]
+
+_log = logging.getLogger("experiment_framework")
+
+
+class ThrottledLog:
+    """Logs one warning per kind and interval, and how many were left out in between.
+
+    Args:
+        interval: Seconds between two warnings of one kind.
+        clock: Gives monotonic seconds.
+    """
+
+    def __init__(
+        self, interval: float = 30.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._next: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def warning(self, kind: str, message: str, error: BaseException | None = None) -> None:
+        """Log a warning, unless one of this kind was logged within the interval.
+
+        ``kind`` is one of a fixed few words: each is remembered.
+        """
+        now = self._clock()
+        if now < self._next.get(kind, now):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._next[kind] = now + self._interval
+        left_out = self._left_out.pop(kind, 0)
+        if left_out:
+            message += f" ({left_out} more since the last such warning)"
+        _log.warning(message, exc_info=error)

@@ -1,0 +1,222 @@
+"""The way out for sinks that are a plain blocking call: a bounded queue and one thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from experiment_framework.envelope import Record
+from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
+from experiment_framework.health import Health
+
+if TYPE_CHECKING:
+    from experiment_framework._registry import Hooks
+    from experiment_framework.plugin.backplane import Context
+
+__all__ = ["BatchWorker"]
+
+_SLICE = 0.1
+"""Seconds a wait lasts at most before it looks again: Ctrl-C gets through on every platform."""
+
+
+class BatchWorker:
+    """Collects records into batches and writes them, in order, on a thread of its own.
+
+    The thread starts with the first record. Where none can be started any more, because the
+    interpreter is going down, `flush` and `close` write in the calling thread.
+
+    Args:
+        write_batch: Makes records durable, or raises.
+        hooks: The other hooks of the backplane.
+        context: Where fates are reported; its limits bound the queue.
+        batch_size: Most records in one batch.
+        flush_interval: Longest time in seconds that a record waits for its batch to fill.
+    """
+
+    def __init__(
+        self,
+        write_batch: Callable[[Sequence[Record]], None],
+        hooks: Hooks,
+        context: Context,
+        *,
+        batch_size: int,
+        flush_interval: float,
+    ) -> None:
+        self._write_batch = write_batch
+        self._hooks = hooks
+        self._context = context
+        self._max_records = context.max_queue_size
+        self._max_bytes = context.max_queue_bytes
+        self._batch_size = batch_size
+        self._flush_interval = flush_interval
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._queue: deque[Record] = deque()
+        self._bytes = 0
+        self._oldest = 0.0
+        self._in_flight: Sequence[Record] = ()
+        self._settling = False
+        self._flushes = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._trouble: str | None = None
+
+    def publish(self, record: Record) -> None:
+        """Queue one record; see `Outlet.publish`."""
+        size = len(record.body)
+        if size > self._max_bytes:
+            raise RecordTooLargeError(size, self._max_bytes)
+        with self._changed:
+            if self._closed:
+                raise DeliveryError("closed")
+            queue = self._queue
+            if len(queue) >= self._max_records or self._bytes + size > self._max_bytes:
+                raise QueueFullError(f"{len(queue)} records wait, {self._bytes} bytes")
+            queue.append(record)
+            self._bytes += size
+            waiting = len(queue)
+            if waiting == 1:
+                self._oldest = time.monotonic()
+            if self._thread is None:
+                self._start()
+            if waiting in (1, self._batch_size):
+                self._changed.notify_all()
+
+    def outstanding(self) -> int:
+        """Count what waits and what is being written."""
+        with self._changed:
+            return len(self._queue) + len(self._in_flight)
+
+    def flush(self, timeout: float) -> None:
+        """Have everything written without waiting for batches to fill; see `Outlet.flush`."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._flushes += 1
+            self._changed.notify_all()
+        try:
+            self._wait_until_empty(deadline)
+        finally:
+            with self._changed:
+                self._flushes -= 1
+        if self._hooks.flush:
+            self._hooks.flush(max(0.0, deadline - time.monotonic()))
+
+    def close(self, timeout: float) -> None:
+        """Write what waits, then let the backplane go; see `Outlet.close`."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        try:
+            self._wait_until_empty(deadline)
+        finally:
+            with self._changed:
+                left = [*self._queue]
+                if not self._settling:
+                    left = [*self._in_flight, *left]
+                    self._in_flight = ()
+                self._queue.clear()
+                self._bytes = 0
+                self._changed.notify_all()
+            for record in left:
+                self._context.failed(record, "not written before the time to close was over")
+            if self._hooks.close:
+                self._hooks.close(max(0.0, deadline - time.monotonic()))
+
+    def health(self) -> Health:
+        """Join what the backplane says with the fate of the last batch and the queue's fill."""
+        own = self._hooks.health() if self._hooks.health else Health()
+        with self._changed:
+            fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)
+            age = time.monotonic() - self._oldest if self._queue else 0.0
+            trouble = self._trouble
+        unhealthy = (f"the last batch could not be written: {trouble}",) if trouble else ()
+        degraded = (f"the queue is {fill:.0%} full",) if fill >= 0.8 else ()  # noqa: PLR2004  # a fifth is left
+        details = own.details | {"queueFill": round(fill, 4), "oldestPendingSeconds": round(age, 3)}
+        if own.status == "UNHEALTHY":
+            unhealthy = own.reasons + unhealthy
+        elif own.status == "DEGRADED":
+            degraded = own.reasons + degraded
+        return Health.judge(unhealthy=unhealthy, degraded=degraded, details=details)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="experiment-batches", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is going down: flush and close write themselves
+            return
+        self._thread = thread
+
+    def _run(self) -> None:
+        while self._wait_for_batch():
+            self._write_next()
+
+    def _wait_for_batch(self) -> bool:
+        """Wait until a batch is due; False when there will be none any more."""
+        with self._changed:
+            while True:
+                if self._queue:
+                    due = self._oldest + self._flush_interval - time.monotonic()
+                    if (
+                        len(self._queue) >= self._batch_size
+                        or self._flushes
+                        or self._closed
+                        or due <= 0
+                    ):
+                        return True
+                    self._changed.wait(due)
+                elif self._closed:
+                    return False
+                else:
+                    self._changed.wait()
+
+    def _write_next(self) -> None:
+        """Take the next batch and write it; one thread at a time, so that order is kept."""
+        with self._writing:
+            with self._changed:
+                count = min(self._batch_size, len(self._queue))
+                batch = [self._queue.popleft() for _ in range(count)]
+                self._in_flight = batch
+                self._bytes -= sum(len(record.body) for record in batch)
+                self._oldest = time.monotonic()
+            if batch:
+                self._settle(batch, self._write(batch))
+
+    def _write(self, batch: Sequence[Record]) -> str | None:
+        """Write a batch; give the reason where it could not be."""
+        try:
+            self._write_batch(batch)
+        except Exception as error:  # noqa: BLE001  # a sink may raise anything: it is counted and shown
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _settle(self, batch: Sequence[Record], trouble: str | None) -> None:
+        with self._changed:
+            if self._in_flight is not batch:  # close has given up on it and reported it
+                return
+            self._settling = True
+            self._trouble = trouble
+        for record in batch:
+            if trouble is None:
+                self._context.delivered(record)
+            else:
+                self._context.failed(record, trouble)
+        with self._changed:
+            self._settling = False
+            self._in_flight = ()
+            self._changed.notify_all()
+
+    def _wait_until_empty(self, deadline: float) -> None:
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            while self._queue and time.monotonic() < deadline:
+                self._write_next()
+        with self._changed:
+            while self._queue or self._in_flight:
+                left = deadline - time.monotonic()
+                if left <= 0 or thread is threading.current_thread():
+                    return
+                self._changed.wait(min(left, _SLICE))
