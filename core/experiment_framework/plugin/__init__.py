@@ -16,6 +16,7 @@ from experiment_framework.health import Health, HealthStatus
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
 from experiment_framework.plugin.hookspecs import hookimpl
 from experiment_framework.plugin.options import OptionMetadata, option, options
+from experiment_framework.plugin.registration import register
 from experiment_framework.plugin.step import Phase, SampledOut, Step
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "hookimpl",
     "option",
     "options",
+    "register",
 ]

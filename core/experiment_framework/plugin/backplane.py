@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -26,11 +26,16 @@ class Context(Protocol):
     """
 
     @property
-    def max_queue_size(self) -> int: ...
+    def max_queue_size(self) -> int:
+        """How many records may wait at once."""
+
     @property
-    def max_queue_bytes(self) -> int: ...
+    def max_queue_bytes(self) -> int:
+        """How many bytes may wait at once."""
+
     @property
-    def report_each(self) -> bool: ...
+    def report_each(self) -> bool:
+        """Whether each delivery has to be reported."""
 
     def delivered(self, record: Record) -> None:
         """Report that a record is durable. Cheap; may be called from any thread."""
@@ -114,10 +119,14 @@ class Backplane(Generic[O]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for base in getattr(cls, "__orig_bases__", ()):
-            for argument in get_args(base):
-                if isinstance(argument, type):
-                    cls.options_class = argument
+        # Only what this class itself names: an inherited `__orig_bases__` is an ancestor's, and
+        # another generic base's argument is nobody's options.
+        for base in vars(cls).get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Backplane):
+                for argument in get_args(base):
+                    if isinstance(argument, type):
+                        cls.options_class = argument
 
     def __init__(self, options: O) -> None:
         self.options = options

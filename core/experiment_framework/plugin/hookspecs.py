@@ -27,18 +27,18 @@ class BackplaneHooks:
     """What core may call on a backplane."""
 
     @hookspec(firstresult=True)
-    def configuration(self) -> type[Any] | None:  # type: ignore[empty-body]
+    def configuration(self) -> type[Any] | None:
         """Give the options class. A `Backplane` subclass names it as its type argument instead."""
 
     @hookspec(firstresult=True)
-    def check(self, options: Any) -> Iterable[Problem] | None:  # type: ignore[empty-body]
+    def check(self, options: Any) -> Iterable[Problem] | None:
         """Find what is wrong between options, offline: no connection, no thread.
 
         Paths of problems start at the options: ``("security", "caFile")``.
         """
 
     @hookspec(firstresult=True)
-    def client_settings(self, options: Any) -> Mapping[str, str] | None:  # type: ignore[empty-body]
+    def client_settings(self, options: Any) -> Mapping[str, str] | None:
         """Say what the options become for the client underneath, secrets masked; offline.
 
         ``experiment describe`` shows it.
@@ -62,7 +62,7 @@ class BackplaneHooks:
         """Make these records durable, in order; block until they are, or raise."""
 
     @hookspec(firstresult=True)
-    def outstanding(self) -> int | None:  # type: ignore[empty-body]
+    def outstanding(self) -> int | None:
         """Count the records that were queued by ``publish`` and have no fate yet."""
 
     @hookspec(firstresult=True)
@@ -70,7 +70,7 @@ class BackplaneHooks:
         """Wait until nothing is outstanding, at most ``timeout`` seconds."""
 
     @hookspec(firstresult=True)
-    def health(self) -> Health | None:  # type: ignore[empty-body]
+    def health(self) -> Health | None:
         """Say how the sink is doing, from figures at hand: never block, never raise."""
 
     @hookspec
@@ -78,11 +78,11 @@ class BackplaneHooks:
         """Let go of everything within ``timeout`` seconds; report what is left as failed."""
 
     @hookspec(firstresult=True)
-    def provision(self) -> Iterable[Provisioned] | None:  # type: ignore[empty-body]
+    def provision(self) -> Iterable[Provisioned] | None:
         """Create what the sink needs (topics, tables), leave what is there."""
 
     @hookspec(firstresult=True)
-    def read(self, query: Query) -> Iterator[Stored] | None:  # type: ignore[empty-body]
+    def read(self, query: Query) -> Iterator[Stored] | None:
         """Read records back. Where ``query.follow`` is set, never ends by itself."""
 
     @hookspec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -43,10 +43,14 @@ class Step(Generic[O]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for base in getattr(cls, "__orig_bases__", ()):
-            for argument in get_args(base):
-                if isinstance(argument, type):
-                    cls.options_class = argument
+        # Only what this class itself names: an inherited `__orig_bases__` is an ancestor's, and
+        # another generic base's argument is nobody's options.
+        for base in vars(cls).get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Step):
+                for argument in get_args(base):
+                    if isinstance(argument, type):
+                        cls.options_class = argument
 
     def __init__(self, options: O) -> None:
         self.options = options

@@ -1,0 +1,41 @@
+"""Keeps what a plugin raises from taking down anything but the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from experiment_framework.errors import BrokenPluginError, ExperimentError
+
+__all__ = ["contained"]
+
+
+@contextmanager
+def contained(kind: str, name: str, distribution: str | None, when: str) -> Iterator[None]:
+    """Turn what a plugin's code raises into a `BrokenPluginError`, with the cause chained.
+
+    ``SystemExit`` too: a plugin must not be able to end the process. Our own errors say what they
+    mean and pass, and so does an interrupt from the keyboard.
+
+    Args:
+        kind: ``backplane`` or ``step``.
+        name: The plugin's name.
+        distribution: The distribution it comes from, with its version.
+        when: The end of the sentence "it raised …".
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, ExperimentError):
+        raise
+    except BaseException as error:
+        origin = f" from {distribution}" if distribution else ""
+        raise BrokenPluginError(
+            name,
+            f"{kind} '{name}'{origin} is broken: it raised {_text(error)} {when}",
+            distribution=distribution,
+        ) from error
+
+
+def _text(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__} ({text})" if text else type(error).__name__

@@ -1,0 +1,166 @@
+"""Where plugins are looked up by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any, NoReturn
+
+from experiment_framework._registry.containment import contained
+from experiment_framework._registry.entry_points import (
+    BACKPLANES,
+    STEPS,
+    Installed,
+    choices,
+    choose,
+    scan,
+)
+from experiment_framework._registry.plugin import BackplanePlugin
+from experiment_framework._registry.steps import check_step
+from experiment_framework._registry.unknown import unknown
+from experiment_framework.plugin.registration import Registrations, registrations
+from experiment_framework.plugin.step import Step
+
+__all__ = ["Registry", "default_registry"]
+
+
+class Registry:
+    """Finds plugins among the installed distributions and what was registered in code.
+
+    The distributions are scanned once, when something is first looked up; only the plugin asked
+    for is imported. What was registered in code goes before what is installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        choose: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        registered: Registrations | None = None,
+    ) -> None:
+        """Make a registry.
+
+        Args:
+            choose: For names that several distributions claim: which of them to use.
+            environ: Where ``EXPERIMENT_FRAMEWORK_PLUGINS`` is looked up for the same purpose.
+            registered: What has been registered already; further registrations are added to it.
+        """
+        self._choose = dict(choose or {})
+        self._environ = environ
+        self._registered = Registrations() if registered is None else registered
+        self._backplanes: dict[tuple[str, str], BackplanePlugin] = {}
+        self._steps: dict[tuple[str, str], type[Step[Any]]] = {}
+
+    @cached_property
+    def _installed(self) -> dict[str, dict[str, tuple[Installed, ...]]]:
+        return scan()
+
+    def register_backplane(self, name: str, plugin: object) -> None:
+        """Offer a backplane without a distribution: a class, an instance or a module.
+
+        Raises:
+            DuplicatePluginError: Something else was registered by that name.
+        """
+        self._registered.add_backplane(name, plugin)
+
+    def register_step(self, key: str, step_class: type[Step[Any]]) -> None:
+        """Offer a pipeline step for a key under ``dataPlane``.
+
+        Raises:
+            DuplicatePluginError: Something else was registered for that key.
+        """
+        self._registered.add_step(key, step_class)
+
+    def backplane_names(self) -> tuple[str, ...]:
+        """Give the names of all backplanes, sorted; none is loaded."""
+        return tuple(sorted({*self._registered.backplanes, *self._installed[BACKPLANES]}))
+
+    def step_keys(self) -> tuple[str, ...]:
+        """Give the keys of all pipeline steps, sorted; none is loaded."""
+        return tuple(sorted({*self._registered.steps, *self._installed[STEPS]}))
+
+    def registered_backplanes(self) -> Mapping[str, object]:
+        """Give what was registered in code, by name."""
+        return dict(self._registered.backplanes)
+
+    def registered_steps(self) -> Mapping[str, type[Step[Any]]]:
+        """Give the steps that were registered in code, by key."""
+        return dict(self._registered.steps)
+
+    def installed(self) -> tuple[Installed, ...]:
+        """Give all entry points of all distributions, duplicates too; none is loaded."""
+        return tuple(
+            each
+            for names in self._installed.values()
+            for candidates in names.values()
+            for each in candidates
+        )
+
+    def load_backplane(self, name: str, distribution: str | None = None) -> BackplanePlugin:
+        """Load a backplane and check it.
+
+        Args:
+            name: What ``type`` says.
+            distribution: Which distribution it has to come from, where several offer it.
+
+        Raises:
+            UnknownPluginError: Nothing has that name.
+            DuplicatePluginError: Several distributions have it and nothing says which to use.
+            BrokenPluginError: It raised while it was imported.
+            HookError: It does not follow the plugin API.
+        """
+        if distribution is None and name in self._registered.backplanes:
+            return BackplanePlugin.of(self._registered.backplanes[name], name=name)
+        found = self._find(BACKPLANES, name, distribution)
+        key = (name, found.distribution)
+        if key not in self._backplanes:
+            self._backplanes[key] = BackplanePlugin.of(
+                _imported(found),
+                name=name,
+                distribution=found.distribution,
+                version=found.version,
+            )
+        return self._backplanes[key]
+
+    def load_step(self, key: str, distribution: str | None = None) -> type[Step[Any]]:
+        """Load the pipeline step that a key under ``dataPlane`` selects, and check it.
+
+        Raises:
+            UnknownPluginError: Nothing has that key.
+            DuplicatePluginError: Several distributions have it and nothing says which to use.
+            BrokenPluginError: It raised while it was imported.
+            HookError: It does not follow the plugin API.
+        """
+        if distribution is None and key in self._registered.steps:
+            return check_step(self._registered.steps[key], key=key)
+        found = self._find(STEPS, key, distribution)
+        cached = (key, found.distribution)
+        if cached not in self._steps:
+            self._steps[cached] = check_step(
+                _imported(found), key=key, distribution=found.distribution
+            )
+        return self._steps[cached]
+
+    def _find(self, group: str, name: str, distribution: str | None) -> Installed:
+        candidates = self._installed[group].get(name)
+        if candidates is None:
+            self._refuse(group, name)
+        wanted = distribution or self._choose.get(name) or choices(self._environ).get(name)
+        return choose(candidates, wanted)
+
+    def _refuse(self, group: str, name: str) -> NoReturn:
+        if group == BACKPLANES:
+            raise unknown("backplane", name, self.backplane_names())
+        raise unknown("step", name, self.step_keys())
+
+
+@cache
+def default_registry() -> Registry:
+    """Give the registry of this process, which `experiment_framework.plugin.register` adds to."""
+    return Registry(registered=registrations())
+
+
+def _imported(found: Installed) -> Any:
+    with contained(found.kind, found.name, str(found), "when it was imported"):
+        return found.load()

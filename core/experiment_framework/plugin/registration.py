@@ -1,0 +1,67 @@
+"""Plugins that are offered by code instead of by a distribution."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from experiment_framework.errors import DuplicatePluginError
+from experiment_framework.plugin.step import Step
+
+__all__ = ["Registrations", "register", "registrations"]
+
+
+class Registrations:
+    """What was registered in code.
+
+    Attributes:
+        backplanes: Classes, instances or modules by the name that ``type`` selects them by.
+        steps: Step classes by their key under ``dataPlane``.
+    """
+
+    def __init__(self) -> None:
+        self.backplanes: dict[str, object] = {}
+        self.steps: dict[str, type[Step[Any]]] = {}
+
+    def add_backplane(self, name: str, plugin: object) -> None:
+        """Add a backplane; the same one again changes nothing."""
+        if self.backplanes.setdefault(name, plugin) is not plugin:
+            raise _duplicate("backplane", name, self.backplanes[name], plugin)
+
+    def add_step(self, key: str, step_class: type[Step[Any]]) -> None:
+        """Add a step; the same one again changes nothing."""
+        if self.steps.setdefault(key, step_class) is not step_class:
+            raise _duplicate("step", key, self.steps[key], step_class)
+
+
+_PROCESS: Final = Registrations()
+
+
+def registrations() -> Registrations:
+    """Give what `register` has been called with in this process."""
+    return _PROCESS
+
+
+def register(name: str, plugin: object) -> None:
+    """Offer a plugin by name in this process, without a distribution and its entry point.
+
+    For applications that are frozen into one file, for notebooks and for tests. It goes before an
+    installed plugin of the same name. Registering the same plugin again changes nothing.
+
+    Args:
+        name: What ``type`` selects a backplane by, or the key of a step under ``dataPlane``.
+        plugin: A `Backplane` subclass, an object or module with ``@hookimpl`` functions, or a
+            `Step` subclass.
+
+    Raises:
+        DuplicatePluginError: Something else was registered by that name.
+    """
+    if isinstance(plugin, type) and issubclass(plugin, Step):
+        _PROCESS.add_step(name, plugin)
+    else:
+        _PROCESS.add_backplane(name, plugin)
+
+
+def _duplicate(kind: str, name: str, first: object, second: object) -> DuplicatePluginError:
+    return DuplicatePluginError(
+        name, f"{kind} '{name}' is registered as {first!r} already; {second!r} cannot be it too"
+    )
