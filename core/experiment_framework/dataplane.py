@@ -6,38 +6,35 @@ import atexit
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from experiment_framework._delivery import BatchWorker, Direct, Outlet, Settlement, ThrottledLog
-from experiment_framework._delivery.settlement import Waiter
-from experiment_framework._ledger import Cell, Ledger
-from experiment_framework._pipeline import compile_pipeline
-from experiment_framework.correlation import current_correlation_id
-from experiment_framework.envelope import Envelope, Record, check_metadata, encode, new_event_id
-from experiment_framework.errors import (
-    ConfigError,
-    DeliveryError,
-    EventError,
-    QueueFullError,
-    RecordTooLargeError,
-    UnsupportedError,
+from experiment_framework._delivery import (
+    BatchWorker,
+    Direct,
+    Handover,
+    Outlet,
+    Settlement,
+    ThrottledLog,
+    Waiter,
+    apauses,
 )
-from experiment_framework.events import Event
+from experiment_framework._intake import Intake
+from experiment_framework._ledger import Ledger
+from experiment_framework.errors import ConfigError, UnsupportedError
 from experiment_framework.health import Health
 from experiment_framework.results import FlushResult, Receipt, Stats
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from experiment_framework._pipeline import Pipeline
     from experiment_framework._registry import Hooks, Registry
     from experiment_framework.dataplane_options import DataPlaneOptions
+    from experiment_framework.envelope import Envelope
+    from experiment_framework.events import Event
     from experiment_framework.plugin import Backplane, Provisioned, Query, Step, Stored
 
 __all__ = ["DataPlane"]
-
-_LONGEST_PAUSE = 0.02
-"""Seconds between two tries for room, at most."""
 
 
 class DataPlane:
@@ -67,12 +64,9 @@ class DataPlane:
 
         self._options = options = options or DataPlaneOptions()
         self._hooks = hooks = _resolved(backplane)
-        self._run_pipeline = compile_pipeline(steps)
-        self._disabled = _disabled_types(options)
-        self._block_timeout = (
-            options.block_timeout_ms / 1000 if options.failure_mode == "block" else 0.0
-        )
         self._log = ThrottledLog()
+        self._intake = Intake(options, steps, self._log)
+        self._prepare = self._intake.prepare
         counts_failures_only = hooks.publish is not None and hooks.outstanding is not None
         self._ledger = Ledger(hooks.outstanding if counts_failures_only else None)
         self._settlement = Settlement(
@@ -86,7 +80,12 @@ class DataPlane:
         self._closed = False
         hooks.open(self._settlement)
         self._outlet = _outlet(hooks, self._settlement, options)
-        self._take = self._outlet.publish
+        self._handover = Handover(
+            self._outlet,
+            self._log,
+            block_timeout=options.block_timeout_ms / 1000 if options.failure_mode == "block" else 0,
+        )
+        self._give = self._handover.give
         _open_planes[id(self)] = self
 
     @classmethod
@@ -144,7 +143,7 @@ class DataPlane:
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
         if type(prepared) is Receipt:
             return prepared
-        return self._hand_over(cell, prepared)
+        return self._give(cell, prepared)
 
     def publish_envelope(self, envelope: Envelope) -> Receipt:
         """Publish an event that was published before: it keeps its ids and its metadata.
@@ -154,10 +153,10 @@ class DataPlane:
         """
         cell = self._ledger.cell()
         cell.offered += 1
-        prepared = self._prepare_envelope(cell, envelope)
+        prepared = self._intake.prepare_envelope(cell, envelope)
         if type(prepared) is Receipt:
             return prepared
-        return self._hand_over(cell, prepared)
+        return self._give(cell, prepared)
 
     def publish_and_wait(
         self,
@@ -186,7 +185,7 @@ class DataPlane:
         waiter = Waiter(told.set)
         self._settlement.add(prepared.event_id, waiter)
         try:
-            receipt = self._hand_over(cell, prepared, deadline)
+            receipt = self._give(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
             if self._reports_each:
@@ -200,7 +199,7 @@ class DataPlane:
     async def apublish(
         self,
         event: Event,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109  # a budget that is answered in the receipt, not raised
         *,
         event_id: str | None = None,
         correlation_id: str | None = None,
@@ -224,21 +223,16 @@ class DataPlane:
         waiter = Waiter(lambda: loop.call_soon_threadsafe(told.set))
         self._settlement.add(prepared.event_id, waiter)
         try:
-            pauses = _pauses(min(deadline, time.monotonic() + self._block_timeout))
-            receipt = self._try_once(cell, prepared)
-            while receipt is None and (pause := next(pauses, None)) is not None:
-                await asyncio.sleep(pause)
-                receipt = self._try_once(cell, prepared)
-            receipt = receipt or self._drop(cell, prepared, "queue_full")
+            receipt = await self._handover.agive(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
-            for pause in _pauses(deadline, longest=0.1):
-                if told.is_set() or self._is_settled(waiter):
-                    break
-                try:
-                    await asyncio.wait_for(told.wait(), pause if not self._reports_each else None)
-                except TimeoutError:
-                    continue
+            if self._reports_each:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(told.wait(), max(0.0, deadline - time.monotonic()))
+            else:
+                async for _ in apauses(deadline, longest=0.1):
+                    if self._is_settled(waiter):
+                        break
             return self._fate(waiter, receipt)
         finally:
             self._settlement.discard(prepared.event_id, waiter)
@@ -263,7 +257,7 @@ class DataPlane:
         with self._closing:
             if self._closed:
                 return self._ledger.result()
-            self._closed = True
+            self._closed = self._handover.is_closed = True
             _open_planes.pop(id(self), None)
             try:
                 self._outlet.flush(budget)
@@ -326,99 +320,6 @@ class DataPlane:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _prepare(
-        self,
-        cell: Cell,
-        event: Event,
-        event_id: str | None,
-        correlation_id: str | None,
-        metadata: dict[str, Any] | None,
-    ) -> Record | Receipt:
-        try:
-            if not isinstance(event, Event):
-                kind = type(event).__name__
-                raise EventError(kind, "", "is no event; publish an Exposure, Outcome, …")
-            if metadata is not None:
-                check_metadata(event.event_type, metadata)
-            envelope = Envelope.around(
-                event,
-                event_id=event_id,
-                correlation_id=correlation_id or current_correlation_id(),
-                metadata=metadata,
-            )
-        except BaseException:
-            cell.refused += 1
-            raise
-        return self._prepare_envelope(cell, envelope)
-
-    def _prepare_envelope(self, cell: Cell, envelope: Envelope) -> Record | Receipt:
-        if envelope.event_type in self._disabled:
-            cell.disabled += 1
-            return Receipt(envelope.event_id, "disabled", f"{envelope.event_type} is switched off")
-        try:
-            if self._run_pipeline is not None and not self._closed:
-                through = self._through_pipeline(cell, envelope, self._run_pipeline)
-                if type(through) is Receipt:
-                    return through
-                envelope = through
-            return encode(envelope)
-        except BaseException:
-            cell.refused += 1
-            raise
-
-    def _through_pipeline(
-        self, cell: Cell, envelope: Envelope, run: Pipeline
-    ) -> Envelope | Receipt:
-        try:
-            answer = run(envelope)
-        except EventError:
-            raise
-        except Exception as error:  # noqa: BLE001  # a step that fails must not let the event pass
-            self._log.warning("step", "a pipeline step failed: its event is dropped", error)
-            cell.dropped["step_failed"] += 1
-            return Receipt(envelope.event_id, "dropped", "step_failed")
-        if isinstance(answer, Envelope):
-            return answer
-        cell.sampled_out += 1
-        return Receipt(envelope.event_id, "sampled_out", answer.reason)
-
-    def _hand_over(self, cell: Cell, record: Record, deadline: float | None = None) -> Receipt:
-        """Give a record to the backplane, waiting for room as far as ``failureMode`` allows."""
-        receipt = self._try_once(cell, record)
-        if receipt is not None:
-            return receipt
-        if self._block_timeout:
-            until = time.monotonic() + self._block_timeout
-            for pause in _pauses(until if deadline is None else min(until, deadline)):
-                time.sleep(pause)
-                receipt = self._try_once(cell, record)
-                if receipt is not None:
-                    return receipt
-        return self._drop(cell, record, "queue_full")
-
-    def _try_once(self, cell: Cell, record: Record) -> Receipt | None:
-        """Give a record to the backplane; None where there is no room for it now."""
-        if self._closed:
-            return self._drop(cell, record, "closed")
-        try:
-            self._take(record)
-        except QueueFullError:
-            return None
-        except RecordTooLargeError as error:
-            return self._drop(cell, record, "too_large", str(error))
-        except DeliveryError as error:
-            return self._drop(cell, record, "closed" if self._closed else "rejected", str(error))
-        except Exception as error:  # noqa: BLE001  # publish never raises for a delivery reason
-            self._log.warning("publish", f"the backplane {self._hooks.name} failed", error)
-            return self._drop(cell, record, "backplane_failed", repr(error))
-        cell.accepted += 1
-        return Receipt(record.event_id, "accepted")
-
-    def _drop(self, cell: Cell, record: Record, reason: str, detail: str = "") -> Receipt:
-        cell.dropped[reason] += 1
-        self._log.warning(reason, f"an event was dropped: {reason} {detail}".rstrip())
-        return Receipt(record.event_id, "dropped", reason)
-
     def _is_settled(self, waiter: Waiter) -> bool:
         if self._reports_each:
             return waiter.receipt is not None
@@ -466,25 +367,6 @@ def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> 
         batch_size=options.batch_size,
         flush_interval=options.flush_interval_ms / 1000,
     )
-
-
-def _disabled_types(options: DataPlaneOptions) -> frozenset[str]:
-    enabled = {
-        "Exposure": options.enable_exposure_events,
-        "Assignment": options.enable_assignment_events,
-        "Outcome": options.enable_outcome_events,
-        "AnalysisSignal": options.enable_analysis_signals,
-        "Error": options.enable_error_events,
-    }
-    return frozenset(event_type for event_type, is_on in enabled.items() if not is_on)
-
-
-def _pauses(deadline: float, longest: float = _LONGEST_PAUSE) -> Iterator[float]:
-    """Give longer and longer pauses in seconds, of which none goes beyond the deadline."""
-    pause = 0.001
-    while (left := deadline - time.monotonic()) > 0:
-        yield min(pause, left)
-        pause = min(pause * 2, longest)
 
 
 def _wait_in_slices(told: threading.Event, deadline: float) -> None:

@@ -19,9 +19,7 @@ class ThrottledLog:
         clock: Gives monotonic seconds.
     """
 
-    def __init__(
-        self, interval: float = 30.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, interval: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
         self._clock = clock
         self._next: dict[str, float] = {}

@@ -1,0 +1,114 @@
+"""From an event to the record that will be delivered, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiment_framework._pipeline import compile_pipeline
+from experiment_framework.correlation import current_correlation_id
+from experiment_framework.envelope import Envelope, Record, check_metadata, encode
+from experiment_framework.errors import EventError
+from experiment_framework.events import Event
+from experiment_framework.results import Receipt
+
+if TYPE_CHECKING:
+    from experiment_framework._delivery import ThrottledLog
+    from experiment_framework._ledger import Cell
+    from experiment_framework._pipeline import Pipeline
+    from experiment_framework.dataplane_options import DataPlaneOptions
+    from experiment_framework.plugin import Step
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Runs the toggles, the pipeline and the encoder, in the thread that publishes.
+
+    Args:
+        options: The data plane's options, for the toggles.
+        steps: Pipeline plugins.
+        log: Where a step that fails is reported.
+    """
+
+    def __init__(
+        self, options: DataPlaneOptions, steps: Sequence[Step[Any]], log: ThrottledLog
+    ) -> None:
+        self._disabled = _disabled_types(options)
+        self._pipeline = compile_pipeline(steps)
+        self._log = log
+
+    def prepare(
+        self,
+        cell: Cell,
+        event: Event,
+        event_id: str | None,
+        correlation_id: str | None,
+        metadata: dict[str, Any] | None,
+    ) -> Record | Receipt:
+        """Make a record of an event; a receipt where it is to go no further.
+
+        Raises:
+            EventError: It cannot be encoded, or is no event; counted as refused.
+        """
+        try:
+            if not isinstance(event, Event):
+                kind = type(event).__name__
+                raise EventError(kind, "", "is no event; publish an Exposure, Outcome, …")  # noqa: TRY301  # counted below
+            if metadata is not None:
+                check_metadata(event.event_type, metadata)
+            envelope = Envelope.around(
+                event,
+                event_id=event_id,
+                correlation_id=correlation_id or current_correlation_id(),
+                metadata=metadata,
+            )
+        except BaseException:
+            cell.refused += 1
+            raise
+        return self.prepare_envelope(cell, envelope)
+
+    def prepare_envelope(self, cell: Cell, envelope: Envelope) -> Record | Receipt:
+        """Make a record of an envelope; a receipt where it is to go no further.
+
+        Raises:
+            EventError: It cannot be encoded; counted as refused.
+        """
+        if envelope.event_type in self._disabled:
+            cell.disabled += 1
+            return Receipt(envelope.event_id, "disabled", f"{envelope.event_type} is switched off")
+        try:
+            if self._pipeline is not None:
+                through = self._through(cell, envelope, self._pipeline)
+                if isinstance(through, Receipt):
+                    return through
+                envelope = through
+            return encode(envelope)
+        except BaseException:
+            cell.refused += 1
+            raise
+
+    def _through(self, cell: Cell, envelope: Envelope, run: Pipeline) -> Envelope | Receipt:
+        try:
+            answer = run(envelope)
+        except EventError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a step that fails must not let the event pass
+            self._log.warning("step", "a pipeline step failed: its event is dropped", error)
+            cell.dropped["step_failed"] += 1
+            return Receipt(envelope.event_id, "dropped", "step_failed")
+        if isinstance(answer, Envelope):
+            return answer
+        cell.sampled_out += 1
+        return Receipt(envelope.event_id, "sampled_out", answer.reason)
+
+
+def _disabled_types(options: DataPlaneOptions) -> frozenset[str]:
+    enabled = {
+        "Exposure": options.enable_exposure_events,
+        "Assignment": options.enable_assignment_events,
+        "Outcome": options.enable_outcome_events,
+        "AnalysisSignal": options.enable_analysis_signals,
+        "Error": options.enable_error_events,
+    }
+    return frozenset(event_type for event_type, is_on in enabled.items() if not is_on)
