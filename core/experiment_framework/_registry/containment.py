@@ -20,7 +20,7 @@ def contained(kind: str, name: str, distribution: str | None, when: str) -> Iter
     Args:
         kind: ``backplane`` or ``step``.
         name: The plugin's name.
-        distribution: The distribution it comes from, with its version.
+        distribution: The distribution it comes from.
         when: The end of the sentence "it raised …".
     """
     try:

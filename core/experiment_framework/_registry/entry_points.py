@@ -15,11 +15,11 @@ from experiment_framework.errors import (
     UnknownPluginError,
 )
 
-__all__ = ["BACKPLANES", "STEPS", "Installed", "choices", "choose", "scan"]
+__all__ = ["BACKPLANES", "GROUPS", "STEPS", "Installed", "choices", "choose", "scan"]
 
 BACKPLANES: Final = "experiment_framework.backplanes"
 STEPS: Final = "experiment_framework.plugins"
-KINDS: Final = {BACKPLANES: "backplane", STEPS: "step"}
+GROUPS: Final = {"backplane": BACKPLANES, "step": STEPS}
 
 
 @attrs.frozen
@@ -40,7 +40,7 @@ class Installed:
     @property
     def kind(self) -> str:
         """``backplane`` or ``step``."""
-        return KINDS[self.entry_point.group]
+        return next(kind for kind, group in GROUPS.items() if group == self.entry_point.group)
 
     @property
     def distribution(self) -> str:
@@ -66,7 +66,7 @@ def scan() -> dict[str, dict[str, tuple[Installed, ...]]]:
     """Read the entry points of all distributions once: by group, then by name."""
     found: dict[str, dict[str, tuple[Installed, ...]]] = {}
     everything = metadata.entry_points()
-    for group in KINDS:
+    for group in GROUPS.values():
         names = found.setdefault(group, {})
         for entry_point in sorted(everything.select(group=group), key=lambda each: each.name):
             names[entry_point.name] = (*names.get(entry_point.name, ()), Installed(entry_point))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 from experiment_framework._registry.containment import contained
 from experiment_framework._registry.entry_points import (
     BACKPLANES,
+    GROUPS,
     STEPS,
     Installed,
     choices,
@@ -112,7 +113,7 @@ class Registry:
         """
         if distribution is None and name in self._registered.backplanes:
             return BackplanePlugin.of(self._registered.backplanes[name], name=name)
-        found = self._find(BACKPLANES, name, distribution)
+        found = self.find("backplane", name, distribution)
         key = (name, found.distribution)
         if key not in self._backplanes:
             self._backplanes[key] = BackplanePlugin.of(
@@ -134,7 +135,7 @@ class Registry:
         """
         if distribution is None and key in self._registered.steps:
             return check_step(self._registered.steps[key], key=key)
-        found = self._find(STEPS, key, distribution)
+        found = self.find("step", key, distribution)
         cached = (key, found.distribution)
         if cached not in self._steps:
             self._steps[cached] = check_step(
@@ -142,17 +143,24 @@ class Registry:
             )
         return self._steps[cached]
 
-    def _find(self, group: str, name: str, distribution: str | None) -> Installed:
-        candidates = self._installed[group].get(name)
+    def find(self, kind: str, name: str, distribution: str | None = None) -> Installed:
+        """Pick the entry point that a name stands for, without loading it.
+
+        Args:
+            kind: ``backplane`` or ``step``.
+            name: The name that a configuration selects it by.
+            distribution: Which distribution it has to come from, where several offer it.
+
+        Raises:
+            UnknownPluginError: Nothing that is installed has that name.
+            DuplicatePluginError: Several distributions have it and nothing says which to use.
+        """
+        candidates = self._installed[GROUPS[kind]].get(name)
         if candidates is None:
-            self._refuse(group, name)
+            known = self.backplane_names() if kind == "backplane" else self.step_keys()
+            raise unknown(kind, name, known)
         wanted = distribution or self._choose.get(name) or choices(self._environ).get(name)
         return choose(candidates, wanted)
-
-    def _refuse(self, group: str, name: str) -> NoReturn:
-        if group == BACKPLANES:
-            raise unknown("backplane", name, self.backplane_names())
-        raise unknown("step", name, self.step_keys())
 
 
 @cache
@@ -162,5 +170,5 @@ def default_registry() -> Registry:
 
 
 def _imported(found: Installed) -> Any:
-    with contained(found.kind, found.name, str(found), "when it was imported"):
+    with contained(found.kind, found.name, found.distribution, "when it was imported"):
         return found.load()
