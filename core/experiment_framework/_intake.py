@@ -94,7 +94,7 @@ class Intake:
         except EventError:
             raise
         except Exception as error:  # noqa: BLE001  # a step that fails must not let the event pass
-            self._log.warning("step", "a pipeline step failed: its event is dropped", error)
+            self._log.report("step", "a pipeline step failed: its event is dropped", error)
             cell.dropped["step_failed"] += 1
             return Receipt(envelope.event_id, "dropped", "step_failed")
         if isinstance(answer, Envelope):

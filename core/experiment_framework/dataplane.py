@@ -21,7 +21,7 @@ from experiment_framework._delivery import (
 )
 from experiment_framework._intake import Intake
 from experiment_framework._ledger import Ledger
-from experiment_framework.errors import ConfigError, UnsupportedError
+from experiment_framework.errors import ConfigError, HookError, UnsupportedError
 from experiment_framework.health import Health
 from experiment_framework.results import FlushResult, Receipt, Stats
 
@@ -141,7 +141,7 @@ class DataPlane:
         cell = self._ledger.cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
-        if type(prepared) is Receipt:
+        if isinstance(prepared, Receipt):
             return prepared
         return self._give(cell, prepared)
 
@@ -154,7 +154,7 @@ class DataPlane:
         cell = self._ledger.cell()
         cell.offered += 1
         prepared = self._intake.prepare_envelope(cell, envelope)
-        if type(prepared) is Receipt:
+        if isinstance(prepared, Receipt):
             return prepared
         return self._give(cell, prepared)
 
@@ -179,7 +179,7 @@ class DataPlane:
         cell = self._ledger.cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
-        if type(prepared) is Receipt:
+        if isinstance(prepared, Receipt):
             return prepared
         told = threading.Event()
         waiter = Waiter(told.set)
@@ -216,7 +216,7 @@ class DataPlane:
         cell = self._ledger.cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
-        if type(prepared) is Receipt:
+        if isinstance(prepared, Receipt):
             return prepared
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
@@ -268,7 +268,7 @@ class DataPlane:
                 self._outlet.close(max(0.0, deadline - time.monotonic()))
         result = self._ledger.result()
         if not result.is_complete:
-            self._log.warning(
+            self._log.report(
                 "close",
                 f"closed with {result.failed} events failed, {result.dropped} dropped and "
                 f"{result.pending} of unknown fate; {result.delivered} were delivered",
@@ -351,22 +351,24 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
         return backplane
     options = getattr(backplane, "options", None)
     hooks = resolve(backplane, name=type(backplane).__name__, options=options)
-    problems = tuple(hooks.check(options)) if hooks.check else ()
+    problems = hooks.check(options)
     if problems:
         raise ConfigError(problems)
     return hooks
 
 
 def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> Outlet:
+    if hooks.write_batch is not None:
+        return BatchWorker(
+            hooks.write_batch,
+            hooks,
+            settlement,
+            batch_size=options.batch_size,
+            flush_interval=options.flush_interval_ms / 1000,
+        )
     if hooks.publish is not None:
         return Direct(hooks.publish, hooks)
-    return BatchWorker(
-        hooks.write_batch,
-        hooks,
-        settlement,
-        batch_size=options.batch_size,
-        flush_interval=options.flush_interval_ms / 1000,
-    )
+    raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")
 
 
 def _wait_in_slices(told: threading.Event, deadline: float) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from sinks import BatchSink, Control
-
 from experiment_framework import DataPlane, DataPlaneOptions, Exposure
+from sinks import BatchSink, Control
 
 
 @pytest.fixture

@@ -7,18 +7,18 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sinks import BatchSink, Control, SelfQueueing
-
 from experiment_framework import (
     DataPlane,
     ErrorEvent,
     EventError,
     Exposure,
+    Health,
     Outcome,
     Stats,
     correlation,
 )
 from experiment_framework.plugin import Query, UnsupportedError
+from sinks import BatchSink, Control, SelfQueueing
 
 MakePlane = Callable[..., DataPlane]
 
@@ -364,3 +364,56 @@ def test_reserved_metadata_is_refused_from_an_application(
     with pytest.raises(EventError) as refused:
         plane.publish(exposure, metadata={"samplingRate": 0.5})
     assert refused.value.field == "metadata.samplingRate"
+
+
+class Clumsy(SelfQueueing):
+    """Raises wherever nobody expects it."""
+
+    def flush(self, timeout: float) -> None:
+        raise RuntimeError("flush is broken")
+
+    def close(self, timeout: float) -> None:
+        raise RuntimeError("close is broken")
+
+    def health(self) -> Health:
+        raise RuntimeError("health is broken")
+
+
+def test_hooks_that_raise_are_logged_and_take_nothing_down(
+    exposure: Exposure, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane = DataPlane(Clumsy())
+    plane.publish(exposure)
+    assert plane.health().status == "UNHEALTHY"
+    assert "health is broken" in plane.health().message
+    with caplog.at_level(logging.ERROR, "experiment_framework"):
+        assert plane.flush(1).pending == 1
+        assert plane.close(1).pending == 1
+    assert caplog.messages == [
+        "the backplane Clumsy failed to flush",
+        "the backplane Clumsy failed to flush",
+        "the backplane Clumsy failed to close",
+    ]
+
+
+def test_ctrl_c_during_close_lets_go_at_once(exposure: Exposure) -> None:
+    class Interrupted(SelfQueueing):
+        """The operator loses patience while it flushes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._budgets: list[float] = []
+
+        def flush(self, timeout: float) -> None:
+            raise KeyboardInterrupt
+
+        def close(self, timeout: float) -> None:
+            self._budgets.append(timeout)
+
+    backplane = Interrupted()
+    plane = DataPlane(backplane)
+    plane.publish(exposure)
+    with pytest.raises(KeyboardInterrupt):
+        plane.close(3600)
+    assert backplane._budgets == [0.0]
+    assert plane.publish(exposure).reason == "closed"

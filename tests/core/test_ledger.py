@@ -3,10 +3,9 @@ from __future__ import annotations
 import gc
 import threading
 
+from experiment_framework._ledger import Ledger
 from hypothesis import given
 from hypothesis import strategies as st
-
-from experiment_framework._ledger import Ledger
 
 COUNTERS = ["accepted", "sampled_out", "disabled", "refused", "delivered", "failed"]
 

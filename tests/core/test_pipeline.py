@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from sinks import BatchSink, Control, NoOptions
-
 from experiment_framework import DataPlane, Envelope, EventError, Exposure
 from experiment_framework._pipeline import compile_pipeline
 from experiment_framework.plugin import Phase, SampledOut, Step
+from sinks import BatchSink, Control, NoOptions
 
 MakePlane = Callable[..., DataPlane]
 

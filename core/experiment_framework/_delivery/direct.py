@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
 from experiment_framework.envelope import Record
 from experiment_framework.health import Health
 
@@ -15,12 +16,14 @@ __all__ = ["Direct"]
 
 
 class Direct:
-    """Calls the hooks of a backplane that implements ``publish``."""
+    """Calls the hooks of a backplane that implements ``publish``.
 
-    publish: Callable[[Record], None]
+    Attributes:
+        publish: The hook itself: no call of ours stands around it.
+    """
 
     def __init__(self, publish: Callable[[Record], None], hooks: Hooks) -> None:
-        self.publish = publish  # the hook itself: no call of ours around it
+        self.publish = publish
         self._hooks = hooks
 
     def outstanding(self) -> int:
@@ -29,14 +32,12 @@ class Direct:
 
     def flush(self, timeout: float) -> None:
         """Let the backplane wait."""
-        if self._hooks.flush:
-            self._hooks.flush(timeout)
+        flush_backplane(self._hooks, timeout)
 
     def close(self, timeout: float) -> None:
         """Let the backplane go."""
-        if self._hooks.close:
-            self._hooks.close(timeout)
+        close_backplane(self._hooks, timeout)
 
     def health(self) -> Health:
         """Ask the backplane."""
-        return self._hooks.health() if self._hooks.health else Health()
+        return health_of(self._hooks)

@@ -83,7 +83,7 @@ class Handover:
     def _drop(self, cell: Cell, record: Record, reason: str, detail: str = "") -> Receipt:
         cell.dropped[reason] += 1
         suffix = f" ({detail})" if detail else ""
-        self._log.warning(reason, f"an event was dropped: {reason}{suffix}")
+        self._log.report(reason, f"an event was dropped: {reason}{suffix}")
         return Receipt(record.event_id, "dropped", reason)
 
 

@@ -65,7 +65,7 @@ class Settlement:
     def failed(self, record: Record, reason: str) -> None:
         """Count a record that will never arrive."""
         self._ledger.cell().failed += 1
-        self._log.warning("failed", f"an event was accepted and could not be delivered: {reason}")
+        self._log.report("failed", f"an event was accepted and could not be delivered: {reason}")
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "failed", reason))
 

@@ -25,7 +25,7 @@ class ThrottledLog:
         self._next: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
 
-    def warning(self, kind: str, message: str, error: BaseException | None = None) -> None:
+    def report(self, kind: str, message: str, error: BaseException | None = None) -> None:
         """Log a warning, unless one of this kind was logged within the interval.
 
         ``kind`` is one of a fixed few words: each is remembered.

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
 from experiment_framework.health import Health
@@ -101,8 +102,7 @@ class BatchWorker:
         finally:
             with self._changed:
                 self._flushes -= 1
-        if self._hooks.flush:
-            self._hooks.flush(max(0.0, deadline - time.monotonic()))
+        flush_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout: float) -> None:
         """Write what waits, then let the backplane go; see `Outlet.close`."""
@@ -123,12 +123,11 @@ class BatchWorker:
                 self._changed.notify_all()
             for record in left:
                 self._context.failed(record, "not written before the time to close was over")
-            if self._hooks.close:
-                self._hooks.close(max(0.0, deadline - time.monotonic()))
+            close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
     def health(self) -> Health:
         """Join what the backplane says with the fate of the last batch and the queue's fill."""
-        own = self._hooks.health() if self._hooks.health else Health()
+        own = health_of(self._hooks)
         with self._changed:
             fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)
             age = time.monotonic() - self._oldest if self._queue else 0.0

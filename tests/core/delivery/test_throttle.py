@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-
 from experiment_framework._delivery import ThrottledLog
 
 
@@ -14,10 +13,10 @@ def test_a_kind_is_logged_once_an_interval_and_the_rest_is_counted(
     log = ThrottledLog(interval=10.0, clock=lambda: now)
     with caplog.at_level(logging.WARNING, "experiment_framework"):
         for _ in range(5):
-            log.warning("full", "no room")
-        log.warning("other", "something else")
+            log.report("full", "no room")
+        log.report("other", "something else")
         now = 111.0
-        log.warning("full", "no room")
+        log.report("full", "no room")
     assert caplog.messages == [
         "no room",
         "something else",

@@ -4,9 +4,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sinks import BatchSink, Control
-
 from experiment_framework import DataPlane, Exposure
+from sinks import BatchSink, Control
 
 MakePlane = Callable[..., DataPlane]
 

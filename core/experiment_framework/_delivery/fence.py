@@ -1,0 +1,44 @@
+"""Calls of hooks that must not take the data plane down with them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from experiment_framework.health import Health
+
+if TYPE_CHECKING:
+    from experiment_framework._registry import Hooks
+
+__all__ = ["close_backplane", "flush_backplane", "health_of"]
+
+_log = logging.getLogger("experiment_framework")
+
+
+def health_of(hooks: Hooks) -> Health:
+    """Ask a backplane how it is doing; one that cannot even say is unhealthy."""
+    if hooks.health is None:
+        return Health()
+    try:
+        return hooks.health() or Health()
+    except Exception as error:  # noqa: BLE001  # a health check answers, whatever happens
+        reason = f"the backplane {hooks.name} cannot say: {type(error).__name__}: {error}"
+        return Health.judge(unhealthy=(reason,))
+
+
+def flush_backplane(hooks: Hooks, timeout: float) -> None:
+    """Let a backplane flush; what it could not deliver shows in the counts."""
+    if hooks.flush is not None:
+        try:
+            hooks.flush(timeout)
+        except Exception:  # noqa: BLE001  # a plugin may raise anything: it is logged, and the rest goes on
+            _log.exception("the backplane %s failed to flush", hooks.name)
+
+
+def close_backplane(hooks: Hooks, timeout: float) -> None:
+    """Let a backplane go; whoever closes can do nothing about its failure."""
+    if hooks.close is not None:
+        try:
+            hooks.close(timeout)
+        except Exception:  # noqa: BLE001  # a plugin may raise anything: it is logged, and the rest goes on
+            _log.exception("the backplane %s failed to close", hooks.name)
