@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from experiment_framework.health import Health
@@ -11,8 +10,6 @@ if TYPE_CHECKING:
     from experiment_framework._registry import Hooks
 
 __all__ = ["close_backplane", "flush_backplane", "health_of"]
-
-_log = logging.getLogger("experiment_framework")
 
 
 def health_of(hooks: Hooks) -> Health:
@@ -32,7 +29,7 @@ def flush_backplane(hooks: Hooks, timeout: float) -> None:
         try:
             hooks.flush(timeout)
         except Exception:  # noqa: BLE001  # a plugin may raise anything: it is logged, and the rest goes on
-            _log.exception("the backplane %s failed to flush", hooks.name)
+            _log_exception("flush", hooks)
 
 
 def close_backplane(hooks: Hooks, timeout: float) -> None:
@@ -41,4 +38,11 @@ def close_backplane(hooks: Hooks, timeout: float) -> None:
         try:
             hooks.close(timeout)
         except Exception:  # noqa: BLE001  # a plugin may raise anything: it is logged, and the rest goes on
-            _log.exception("the backplane %s failed to close", hooks.name)
+            _log_exception("close", hooks)
+
+
+def _log_exception(what: str, hooks: Hooks) -> None:
+    import logging
+
+    logger = logging.getLogger("experiment_framework")
+    logger.exception("the backplane %s failed to %s", hooks.name, what)

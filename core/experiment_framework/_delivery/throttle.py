@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
 __all__ = ["ThrottledLog"]
-
-_log = logging.getLogger("experiment_framework")
 
 
 class ThrottledLog:
@@ -38,4 +35,6 @@ class ThrottledLog:
         left_out = self._left_out.pop(kind, 0)
         if left_out:
             message += f" ({left_out} more since the last such warning)"
-        _log.warning(message, exc_info=error)
+        import logging
+
+        logging.getLogger("experiment_framework").warning(message, exc_info=error)
