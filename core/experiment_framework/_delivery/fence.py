@@ -28,8 +28,8 @@ def flush_backplane(hooks: Hooks, timeout: float) -> None:
     if hooks.flush is not None:
         try:
             hooks.flush(timeout)
-        except Exception:  # noqa: BLE001  # a plugin may raise anything: it is logged, and the rest goes on
-            _log_exception("flush", hooks)
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything: the rest goes on
+            _log_failure("flush", hooks, error)
 
 
 def close_backplane(hooks: Hooks, timeout: float) -> None:
@@ -37,12 +37,12 @@ def close_backplane(hooks: Hooks, timeout: float) -> None:
     if hooks.close is not None:
         try:
             hooks.close(timeout)
-        except Exception:  # noqa: BLE001  # a plugin may raise anything: it is logged, and the rest goes on
-            _log_exception("close", hooks)
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything: the rest goes on
+            _log_failure("close", hooks, error)
 
 
-def _log_exception(what: str, hooks: Hooks) -> None:
+def _log_failure(what: str, hooks: Hooks, error: Exception) -> None:
     import logging
 
     logger = logging.getLogger("experiment_framework")
-    logger.exception("the backplane %s failed to %s", hooks.name, what)
+    logger.error("the backplane %s failed to %s", hooks.name, what, exc_info=error)
