@@ -1,0 +1,78 @@
+"""``experiment health``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.text import Text
+
+from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
+from experiment_framework._cli.planes import open_plane
+from experiment_framework._cli.terminal import clean, console, facts, print_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiment_framework.dataplane import DataPlane
+    from experiment_framework.health import Health
+
+__all__ = ["command"]
+
+_STYLES: Final = {"HEALTHY": "bold green", "DEGRADED": "bold yellow", "UNHEALTHY": "bold red"}
+_PAUSE: Final = 0.05
+
+
+@click.command(
+    epilog=exit_codes(
+        done="healthy, or degraded without --strict", failed="unhealthy, or degraded with --strict"
+    )
+)
+@config_argument
+@click.option("--strict", is_flag=True, help="Exit with 1 when it is degraded, too.")
+@timeout_option(10.0, text="Longest wait for it to become healthy.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, config: Path, *, strict: bool, timeout: float, as_json: bool
+) -> None:
+    """Ask whether the backplane that FILE declares is up.
+
+    Answers as soon as it is healthy, and with the last verdict when the time is over.
+    """
+    with open_plane(config) as plane:
+        health = _verdict(plane, timeout)
+    if as_json:
+        print_json(health)
+    else:
+        _show(health)
+    ctx.exit(0 if health.is_healthy or (health.status == "DEGRADED" and not strict) else 1)
+
+
+def _verdict(plane: DataPlane, timeout: float) -> Health:
+    deadline = time.monotonic() + timeout
+    health = plane.health()
+    while not health.is_healthy and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        health = plane.health()
+    return health
+
+
+def _show(health: Health) -> None:
+    out = console()
+    out.print(Text(health.status, style=_STYLES[health.status]))
+    for reason in health.reasons:
+        out.print(Text(f"  {clean(reason)}"))
+    if health.details:
+        out.print()
+        out.print(facts({name: clean(_text(value)) for name, value in health.details.items()}))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

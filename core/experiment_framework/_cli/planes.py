@@ -1,0 +1,39 @@
+"""The data plane that a command works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+
+from experiment_framework._config import load
+from experiment_framework.dataplane import DataPlane
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["open_plane"]
+
+
+@contextmanager
+def open_plane(path: Path, *, room_timeout: float | None = None) -> Iterator[DataPlane]:
+    """Open the data plane that a file declares, for the time of a command.
+
+    Args:
+        path: The configuration.
+        room_timeout: Seconds that ``publish`` waits for room, whatever ``failureMode`` says; None
+            leaves it to the configuration.
+    """
+    config = load(path)
+    options = config.data_plane
+    if room_timeout is not None:
+        options = attrs.evolve(
+            options, failure_mode="block", block_timeout_ms=round(room_timeout * 1000)
+        )
+    plane = DataPlane(
+        config.backplane.create(config.backplane_options), options, steps=config.steps
+    )
+    with plane:
+        yield plane

@@ -1,0 +1,39 @@
+"""``experiment provision``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.text import Text
+
+from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.planes import open_plane
+from experiment_framework._cli.terminal import clean, console, print_json, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["command"]
+
+_STYLES: Final = {"created": "green", "exists": "dim", "failed": "bold red"}
+
+
+@click.command(epilog=exit_codes(done="everything is there", failed="something is missing"))
+@config_argument
+@json_option
+@click.pass_context
+def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
+    """Create the topics or tables that FILE names; what is there is left as it is."""
+    with open_plane(config) as plane:
+        provisioned = plane.provision()
+    if as_json:
+        print_json(provisioned)
+    else:
+        made = table("What", "Result", "Detail")
+        for item in provisioned:
+            result = Text(item.action, style=_STYLES.get(item.action, ""))
+            made.add_row(clean(item.name), result, clean(item.detail))
+        console().print(made)
+    ctx.exit(1 if any(item.action == "failed" for item in provisioned) else 0)

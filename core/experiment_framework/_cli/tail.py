@@ -1,0 +1,102 @@
+"""``experiment tail``."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import closing
+from typing import TYPE_CHECKING, cast
+
+import click
+import msgspec
+
+from experiment_framework._cli.event_line import event_line
+from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.planes import open_plane
+from experiment_framework._cli.terminal import clean, console, errors
+from experiment_framework.envelope import decode
+from experiment_framework.errors import DecodeError
+from experiment_framework.events import EVENT_TYPES
+from experiment_framework.plugin.backplane import Query, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+__all__ = ["command"]
+
+
+@click.command(epilog=exit_codes(failed="the backplane cannot be read"))
+@config_argument
+@click.option("--experiment", metavar="NAME", help="Only events of this experiment.")
+@click.option("--variant", metavar="KEY", help="Only events of this variant.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(list(EVENT_TYPES), case_sensitive=False),
+    help="Only events of this type; may be given several times.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@click.option("--from-start", is_flag=True, help="Begin with the oldest event that is kept.")
+@click.option("--no-follow", is_flag=True, help="Print what is there, oldest first, and stop.")
+@json_option
+def command(
+    config: Path,
+    *,
+    experiment: str | None,
+    variant: str | None,
+    types: tuple[str, ...],
+    limit: int | None,
+    from_start: bool,
+    no_follow: bool,
+    as_json: bool,
+) -> None:
+    """Follow the events of the backplane that FILE declares, where it can be read.
+
+    With --json each line is an envelope as it is stored: `experiment publish` reads them.
+    """
+    query = Query(
+        event_types=frozenset(types) or None,
+        experiment_name=experiment,
+        variant_key=variant,
+        follow=not no_follow,
+        from_start=from_start or no_follow,
+    )
+    show = _show_json if as_json else _Lines().show
+    with open_plane(config) as plane:
+        records = cast("Generator[Stored]", plane.read(query))
+        if query.follow and console().is_terminal:
+            errors().print("following; Ctrl-C stops", style="dim")
+        with closing(records):
+            for stored in itertools.islice(records, limit):
+                show(stored)
+
+
+def _show_json(stored: Stored) -> None:
+    try:
+        line = msgspec.json.format(stored.body, indent=-1)
+    except msgspec.DecodeError as error:
+        _note(stored, f"no JSON: {error}")
+        return
+    click.echo(line)
+
+
+class _Lines:
+    """Prints one line an event, for a person."""
+
+    def __init__(self) -> None:
+        self._console = console()
+
+    def show(self, stored: Stored) -> None:
+        try:
+            envelope = decode(stored.body)
+        except DecodeError as error:
+            _note(stored, str(error))
+            return
+        self._console.print(event_line(envelope, stored.place), soft_wrap=True)
+        self._console.file.flush()
+
+
+def _note(stored: Stored, reason: str) -> None:
+    errors().print(f"{clean(stored.place)}: skipped: {clean(reason)}", style="yellow")
