@@ -85,7 +85,11 @@ class SampleSite:
             for sample in samples
         ]
         subprocess.run(
-            [sys.executable, "-c", _BUILD], input=json.dumps(jobs), text=True, check=True, timeout=60
+            [sys.executable, "-c", _BUILD],
+            input=json.dumps(jobs),
+            text=True,
+            check=True,
+            timeout=60,
         )
         for _, built in jobs:
             name = Path(built).name

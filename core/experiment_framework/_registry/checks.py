@@ -62,10 +62,10 @@ def _faults(implementation: Implementation) -> Iterator[str]:
 
 
 def _no_such_hook(implementation: Implementation) -> str:
-    meant = nearest(implementation.hook, tuple(HOOKS))
-    advice = f"did you mean '{meant}'?" if meant else f"the hooks are {', '.join(HOOKS)}"
-    name = implementation.attribute
-    return f"'{name}' is no hook; {advice} What is no hook begins with an underscore: '_{name}'"
+    name, hook = implementation.attribute, implementation.hook
+    if meant := nearest(hook, tuple(HOOKS)):
+        return f"'{hook}' is no hook; did you mean '{meant}'?"
+    return f"'{hook}' is no hook; they are {', '.join(HOOKS)}. What is none is called '_{name}'"
 
 
 def _unusable(target: object, implemented: set[str]) -> Iterator[str]:

@@ -1,0 +1,84 @@
+"""How names are looked up, how often distributions are read, and what an unknown name gets."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+
+import pytest
+from experiment_framework._registry import Registry
+from experiment_framework.errors import UnknownPluginError
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(environ={})
+
+
+def test_distributions_are_scanned_once(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = []
+    entry_points = metadata.entry_points
+
+    def counted(**params: str) -> metadata.EntryPoints:
+        scans.append(params)
+        return entry_points(**params)
+
+    monkeypatch.setattr(metadata, "entry_points", counted)
+    assert not scans
+    registry.backplane_names()
+    registry.step_keys()
+    registry.load_backplane("memory")
+    registry.load_step("samplingRate")
+    with pytest.raises(UnknownPluginError):
+        registry.load_backplane("nothing-of-the-kind")
+    assert len(scans) == 1
+
+
+def test_a_plugin_is_loaded_once(registry: Registry) -> None:
+    assert registry.load_backplane("memory") is registry.load_backplane("memory")
+
+
+@pytest.mark.parametrize("name", ["memory", "logging", "file", "kafka"])
+def test_our_own_backplanes_come_by_the_same_road_as_others(registry: Registry, name: str) -> None:
+    plugin = registry.load_backplane(name)
+    assert plugin.distribution is not None
+    assert plugin.distribution.startswith("experiment-framework-")
+    assert plugin.version is not None
+
+
+def test_core_does_not_import_them_by_itself() -> None:
+    assert "experiment_framework_local" not in vars(sys.modules["experiment_framework"])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("kafak", "kafka"), ("Kafka", "kafka"), ("memroy", "memory")]
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(
+    registry: Registry, written: str, meant: str
+) -> None:
+    with pytest.raises(UnknownPluginError, match=f"Did you mean '{meant}'") as caught:
+        registry.load_backplane(written)
+    assert caught.value.plugin == written
+
+
+def test_an_unknown_name_is_answered_with_all_there_are(registry: Registry) -> None:
+    with pytest.raises(UnknownPluginError) as caught:
+        registry.load_backplane("carrier-pigeon")
+    assert all(name in str(caught.value) for name in registry.backplane_names())
+    assert "experiment plugins" in str(caught.value)
+
+
+def test_a_backplane_of_ours_that_is_not_installed_is_answered_with_how_to_install_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = metadata.EntryPoints()
+    monkeypatch.setattr(metadata, "entry_points", lambda: nothing)
+    with pytest.raises(UnknownPluginError, match=r"pip install 'experiment-framework\[kafka\]'"):
+        registry.load_backplane("kafka")
+
+
+def test_an_unknown_step_is_answered_with_the_nearest_key(registry: Registry) -> None:
+    with pytest.raises(UnknownPluginError, match="Did you mean 'samplingRate'"):
+        registry.load_step("samplingrate")
