@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import math
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from binascii import b2a_base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from pathlib import PurePath
-from typing import Any
+from types import NoneType
+from typing import Any, ClassVar, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 from uuid_utils import UUID as FAST_UUID
 
-__all__ = ["Normalizer", "Unencodable", "format_time", "is_plain"]
+__all__ = ["NAIVE", "Normalizer", "Unencodable", "format_time", "is_plain", "unwrap_numpy"]
 
-MAX_DEPTH = 64
-_SAFE = frozenset({str, bool, type(None)})
-_LARGEST = 2**63
+NAIVE: Final = (
+    "has no time zone, so it names no moment: make it aware, for example datetime.now(UTC), or "
+    "value.replace(tzinfo=UTC) if it is in UTC"
+)
+
+MAX_DEPTH: Final = 64
+MAX_VALUES: Final = 1_000_000
+"""A structure that shares its parts can be small in memory and without end as JSON."""
+
+_SCALARS: Final = frozenset({str, int, bool, NoneType})
+
+
+_Conversion: TypeAlias = Callable[["Normalizer", Any, str, int], Any]
 
 
 class Unencodable(Exception):  # noqa: N818  # becomes an EventError where the event is known
@@ -43,17 +53,53 @@ def format_time(moment: datetime) -> str:
     return utc.isoformat(timespec="microseconds") + "Z"
 
 
-def is_plain(values: Mapping[Any, Any]) -> bool:
-    """Whether a mapping can be encoded as it is; a quick look at one level, no recursion."""
-    for key, value in values.items():
+def is_plain(mapping: dict[Any, Any], levels: int = 3) -> bool:
+    """Whether msgspec alone writes a dict as `Normalizer` would.
+
+    The answer for nearly every event, so it is quick rather than complete: what is nested deeper
+    than ``levels`` gets no for an answer.
+    """
+    for key, value in mapping.items():
+        if type(key) is not str:
+            return False
         kind = type(value)
-        if type(key) is not str or (
-            kind not in _SAFE
-            and not (kind is float and value - value == 0.0)
-            and not (kind is int and -_LARGEST <= value < _LARGEST)
-        ):
+        if kind in _SCALARS:
+            continue
+        if kind is float:
+            if value - value != 0.0:  # NaN or infinite
+                return False
+        elif not levels or not _is_plain_container(value, levels - 1):
             return False
     return True
+
+
+def _is_plain_container(value: Any, levels: int) -> bool:
+    if type(value) is dict:
+        return is_plain(value, levels)
+    if type(value) is not list and type(value) is not tuple:
+        return False
+    return all(
+        type(item) in _SCALARS
+        or (type(item) is float and item - item == 0.0)
+        or (levels > 0 and _is_plain_container(item, levels - 1))
+        for item in value
+    )
+
+
+def unwrap_numpy(value: Any) -> Any:
+    """Give the Python value of a numpy scalar or array; any other value as it is.
+
+    numpy is never imported for it: what is not loaded has no scalars.
+    """
+    numpy = sys.modules.get("numpy")
+    # Another thread may be in the middle of importing it.
+    kinds: tuple[Any, ...] = (getattr(numpy, "generic", None), getattr(numpy, "ndarray", None))
+    if None in kinds or not isinstance(value, kinds):
+        return value
+    if value.dtype.kind in "mM":  # as nanoseconds they would become mere integers
+        value = value.astype(f"{value.dtype.kind}8[us]")
+    plain = value.tolist()
+    return float(plain) if type(plain) is type(value) else plain  # longdouble stays itself
 
 
 class Normalizer:
@@ -61,21 +107,37 @@ class Normalizer:
 
     def __init__(self) -> None:
         self.non_finite: list[str] = []
+        self._values_left = MAX_VALUES
 
     def __call__(self, value: Any, path: str, depth: int = 0) -> Any:
         """Give the JSON form of a value.
 
+        Args:
+            value: Anything.
+            path: Where it stands, for the error and for `non_finite`.
+            depth: How many containers are around it.
+
         Raises:
             Unencodable: The value, or one inside it, has none.
         """
-        if value is None or value is True or value is False:
-            return value
+        self._values_left -= 1
         if depth > MAX_DEPTH:
-            raise Unencodable(path, f"nested deeper than {MAX_DEPTH} levels, or within itself")
-        for kind, convert in _CONVERSIONS:
-            if isinstance(value, kind):
-                return convert(self, value, path, depth)
-        return self._object(value, path, depth)
+            message = f"nested deeper than {MAX_DEPTH} levels, or within itself"
+            raise Unencodable(f"{path[:60]}…", message)
+        if self._values_left < 0:
+            raise Unencodable(path, f"more than {MAX_VALUES} values in one event")
+        kind = type(value)
+        convert = self._by_exact_kind.get(kind) or self._conversion(kind)
+        try:
+            return convert(self, value, path, depth)
+        except Unencodable:
+            raise
+        except Exception as error:
+            # A user's own class may raise anything while it is read.
+            raise Unencodable(path, f"{kind.__qualname__} cannot be read: {error!r}") from error
+
+    def _itself(self, value: Any, _path: str, _depth: int) -> Any:
+        return value
 
     def _string(self, value: str, path: str, _depth: int) -> str:
         text = str.__str__(value)
@@ -85,14 +147,13 @@ class Normalizer:
             raise Unencodable(path, f"{text[:40]!r} holds a lone surrogate: not UTF-8") from None
         return text
 
-    def _integer(self, value: int, path: str, _depth: int) -> int | msgspec.Raw:
+    def _integer(self, value: int, path: str, _depth: int) -> int:
         number = int(value)
-        if -_LARGEST <= number < _LARGEST:
-            return number
         try:
-            return msgspec.Raw(str(number).encode())
+            str(number)
         except ValueError:  # sys.set_int_max_str_digits
             raise Unencodable(path, "an integer of several thousand digits") from None
+        return number
 
     def _float(self, value: float, path: str, _depth: int) -> float | None:
         if math.isfinite(value):
@@ -108,19 +169,33 @@ class Normalizer:
 
     def _moment(self, value: datetime, path: str, _depth: int) -> str:
         if value.utcoffset() is None:
-            raise Unencodable(
-                path,
-                f"{value.isoformat()} has no time zone: make it aware, for example "
-                "value.replace(tzinfo=UTC) if it is in UTC",
-            )
+            raise Unencodable(path, f"{value.isoformat()} {NAIVE}")
         try:
             return format_time(value)
         except OverflowError:
             raise Unencodable(path, f"{value.isoformat()} is not a moment in UTC") from None
 
+    def _day_or_time(self, value: date | time, _path: str, _depth: int) -> str:
+        return value.isoformat()
+
+    def _duration(self, value: timedelta, _path: str, _depth: int) -> float:
+        return value.total_seconds()
+
+    def _identifier(self, value: UUID | FAST_UUID, _path: str, _depth: int) -> str:
+        return str(value)
+
+    def _bytes(self, value: bytes | bytearray | memoryview, _path: str, _depth: int) -> str:
+        return b2a_base64(value, newline=False).decode()
+
+    def _enum(self, value: Enum, path: str, depth: int) -> Any:
+        return self(value.value, path, depth + 1)
+
+    def _file_path(self, value: os.PathLike[str], path: str, depth: int) -> Any:
+        return self(os.fspath(value), path, depth + 1)
+
     def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        for key, item in value.items():
+        for key, item in list(value.items()):  # a copy: another thread may be changing it
             name = self._key(key, path)
             if name in result:
                 raise Unencodable(f"{path}.{name}", "two keys have this name once they are strings")
@@ -139,47 +214,64 @@ class Normalizer:
         return [self(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
 
     def _set(self, value: AbstractSet[Any], path: str, depth: int) -> list[Any]:
-        return sorted(self._items(value, path, depth), key=msgspec.json.encode)
+        # A set has no positions: its items go by its own path.
+        items = [self(item, path, depth + 1) for item in list(value)]
+        return sorted(items, key=msgspec.json.encode)
 
     def _object(self, value: Any, path: str, depth: int) -> Any:
         kind = type(value)
-        if isinstance(value, msgspec.Struct):
-            fields = {name: getattr(value, name) for name in value.__struct_fields__}
-            return self._mapping(fields, path, depth)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return self._mapping(fields, path, depth)
-        if hasattr(kind, "__attrs_attrs__"):
-            fields = {field.name: getattr(value, field.name) for field in kind.__attrs_attrs__}
-            return self._mapping(fields, path, depth)
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(value, numpy.ndarray):
-            return self._items(value.tolist(), path, depth)
-        if numpy is not None and isinstance(value, numpy.generic):
-            plain = value.item()
-            if isinstance(plain, numpy.generic):  # longdouble is its own item
-                plain = float(plain)  # type: ignore[arg-type]  # numpy is not a dependency
-            return self(plain, path, depth + 1)
-        raise Unencodable(path, f"{kind.__module__}.{kind.__qualname__} has no JSON form")
+        names = _field_names(kind)
+        if names is not None:
+            return self._mapping({name: getattr(value, name) for name in names}, path, depth)
+        unwrapped = unwrap_numpy(value)
+        if unwrapped is value:
+            raise Unencodable(path, f"{kind.__module__}.{kind.__qualname__} has no JSON form")
+        if unwrapped is None:  # numpy's "not a time"
+            self.non_finite.append(path)
+            return None
+        return self(unwrapped, path, depth + 1)
+
+    # The order matters: a StrEnum is an Enum first, a datetime is not just a date.
+    _by_kind: ClassVar[tuple[tuple[Any, _Conversion], ...]] = (
+        (Enum, _enum),
+        (str, _string),
+        (bool, _itself),
+        (int, _integer),
+        (float, _float),
+        (NoneType, _itself),
+        (Mapping, _mapping),
+        (datetime, _moment),
+        ((date, time), _day_or_time),
+        (timedelta, _duration),
+        (Decimal, _decimal),
+        ((UUID, FAST_UUID), _identifier),
+        ((bytes, bytearray, memoryview), _bytes),
+        (Sequence, _items),
+        (AbstractSet, _set),
+        (os.PathLike, _file_path),
+        (object, _object),
+    )
+    _by_exact_kind: ClassVar[dict[type, _Conversion]] = {
+        str: _string,
+        int: _integer,
+        float: _float,
+        bool: _itself,
+        NoneType: _itself,
+        dict: _mapping,
+        list: _items,
+        tuple: _items,
+    }
+
+    def _conversion(self, kind: type) -> _Conversion:
+        return next(convert for base, convert in self._by_kind if issubclass(kind, base))
 
 
-_Conversion = Callable[[Normalizer, Any, str, int], Any]
-_CONVERSIONS: tuple[tuple[Any, _Conversion], ...] = (
-    (Enum, lambda self, value, path, depth: self(value.value, path, depth + 1)),
-    (str, Normalizer._string),  # noqa: SLF001
-    (int, Normalizer._integer),  # noqa: SLF001
-    (float, Normalizer._float),  # noqa: SLF001
-    (Mapping, Normalizer._mapping),  # noqa: SLF001
-    ((list, tuple), Normalizer._items),  # noqa: SLF001
-    (AbstractSet, Normalizer._set),  # noqa: SLF001
-    (datetime, Normalizer._moment),  # noqa: SLF001
-    ((date, time), lambda _self, value, _path, _depth: value.isoformat()),
-    (timedelta, lambda self, value, path, depth: self._float(value.total_seconds(), path, depth)),
-    (Decimal, Normalizer._decimal),  # noqa: SLF001
-    ((UUID, FAST_UUID, PurePath), lambda _self, value, _path, _depth: str(value)),
-    (
-        (bytes, bytearray, memoryview),
-        lambda _self, value, _path, _depth: base64.b64encode(value).decode(),
-    ),
-    (msgspec.Raw, lambda _self, value, _path, _depth: value),
-)
+def _field_names(kind: type) -> list[str] | None:
+    """Name the fields of a dataclass, an attrs class or a msgspec Struct."""
+    if hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields
+
+        return [field.name for field in fields(kind)]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [field.name for field in kind.__attrs_attrs__]
+    return list(kind.__struct_fields__) if issubclass(kind, msgspec.Struct) else None

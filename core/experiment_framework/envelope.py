@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from copy import copy
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any, Final
+from types import NoneType
+from typing import Annotated, Any, Final
+from uuid import UUID
 
 import msgspec
+from msgspec.structs import force_setattr, replace
+from uuid_utils import UUID as FAST_UUID
 from uuid_utils import reseed_rng, uuid7
 
 from experiment_framework._json import Normalizer, Unencodable, format_time, is_plain
+from experiment_framework._record import Record, in_utc
 from experiment_framework.errors import DecodeError, EventError
 from experiment_framework.events import EVENT_TYPES, Event
 
@@ -20,6 +26,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Envelope",
     "Record",
+    "check_id",
     "check_metadata",
     "decode",
     "encode",
@@ -32,8 +39,6 @@ SCHEMA_VERSION: Final = "1.0.0"
 RESERVED_METADATA: Final = frozenset({"samplingRate", "nonFinite"})
 """Metadata keys that only the data plane and its pipeline write."""
 
-_NO_METADATA: Final[dict[str, Any]] = {}
-
 if hasattr(os, "register_at_fork"):
     # The generator's state is copied by a fork: without this both processes make the same ids.
     os.register_at_fork(after_in_child=reseed_rng)
@@ -44,20 +49,49 @@ def new_event_id() -> str:
     return str(uuid7())
 
 
-def check_metadata(event_type: str, metadata: dict[str, Any]) -> None:
-    """Refuse metadata that an application may not give.
+def check_id(event_type: str, field: str, value: object) -> str:
+    """Give an id that an application chose as the string that it is on the wire.
+
+    Args:
+        event_type: The wire name of the event's type, for the error.
+        field: What the id is called, for the error: ``event_id`` or ``correlation_id``.
+        value: A string that is not empty, or a UUID.
 
     Raises:
-        EventError: It is no dict, or it has a key that only the data plane writes.
+        EventError: It is neither.
+    """
+    if isinstance(value, str):
+        if value:
+            return str.__str__(value)
+        raise EventError(event_type, field, "expected an id, got an empty string")
+    if isinstance(value, UUID | FAST_UUID):
+        return str(value)
+    kind = type(value).__name__
+    raise EventError(event_type, field, f"expected a string or a UUID, got {kind} {value!r:.60}")
+
+
+def check_metadata(event_type: str, metadata: object) -> None:
+    """Refuse metadata that an application may not give; its values are checked by `encode`.
+
+    Args:
+        event_type: The wire name of the event's type, for the error.
+        metadata: What was given beside the event.
+
+    Raises:
+        EventError: It is no dict, a key is no string, or a key is one that only the data plane
+            writes (`RESERVED_METADATA`).
     """
     if not isinstance(metadata, dict):
         kind = type(metadata).__name__
         raise EventError(event_type, "metadata", f"expected a dict, got {kind}")
-    for key in RESERVED_METADATA.intersection(metadata):
-        raise EventError(event_type, f"metadata.{key}", "is reserved for the data plane itself")
+    for key in metadata:
+        if not isinstance(key, str):
+            raise EventError(event_type, "metadata", f"expected strings as keys, got {key!r:.60}")
+        if key in RESERVED_METADATA:
+            raise EventError(event_type, f"metadata.{key}", "is reserved for the data plane itself")
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An event with what identifies and accompanies it on the wire.
 
     Attributes:
@@ -66,7 +100,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         event_type: The wire name of the payload's type, such as ``Exposure``.
         schema_version: Version of the wire format, such as ``1.0.0``.
         payload: The event; a dict where the type is of a newer minor version and unknown here.
-        correlation_id: What ties events of one request together.
+        correlation_id: What ties the events of one request together.
         metadata: What is said about the event rather than by it.
         extra: Envelope fields of a newer minor version; None where there are none.
     """
@@ -74,10 +108,11 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     event_id: str
     timestamp: datetime
     event_type: str
-    schema_version: str = SCHEMA_VERSION
+    # A default that is made by a factory is written; msgspec leaves a plain one out.
+    schema_version: str = msgspec.field(default_factory=SCHEMA_VERSION.__str__)
     payload: Event | dict[str, Any]
-    correlation_id: str | None = None
-    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    correlation_id: str | None = msgspec.field(default_factory=lambda: None)
+    metadata: dict[str, Any] = msgspec.field(default_factory=lambda: {})  # noqa: PIE807  # as above
     extra: dict[str, Any] | None = msgspec.field(default=None, name="$extra")
 
     @classmethod
@@ -89,245 +124,207 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         correlation_id: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Envelope:
-        """Put an event into an envelope that is published now."""
-        return cls(
-            event_id=event_id or new_event_id(),
-            timestamp=datetime.now(UTC),
-            event_type=event.event_type,
-            payload=event,
-            correlation_id=correlation_id,
-            metadata=_NO_METADATA if metadata is None else metadata,
-        )
-
-
-class _Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the encoder writes: the fields of an envelope in their order, without ``extra``."""
-
-    event_id: str
-    timestamp: datetime | str
-    event_type: str
-    schema_version: str
-    payload: Any
-    correlation_id: str | None
-    metadata: dict[str, Any]
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """An envelope as bytes, with the few fields a backplane routes by.
-
-    Attributes:
-        event_id: The id that removes repeats downstream.
-        event_type: The wire name of the event's type.
-        schema_version: Version of the wire format.
-        timestamp: When the event happened, in UTC.
-        experiment_name: The experiment, where the event has one.
-        variant_key: The variant (the new one, for an assignment), where the event has one.
-        subject_id: The subject, where the event has one.
-        tenant_id: The tenant, where the event has one.
-        correlation_id: What ties events of one request together.
-        body: The envelope, UTF-8 JSON without a line break.
-    """
-
-    event_id: str
-    event_type: str
-    schema_version: str
-    timestamp: datetime
-    experiment_name: str | None
-    variant_key: str | None
-    subject_id: str | None
-    tenant_id: str | None
-    correlation_id: str | None
-    body: bytes
-
-    def headers(self) -> list[tuple[str, str]]:
-        """Give the headers that travel beside the body; their bytes are UTF-8."""
-        headers = [
-            ("event-id", self.event_id),
-            ("event-type", self.event_type),
-            ("schema-version", self.schema_version),
-        ]
-        if self.correlation_id is not None:
-            headers.append(("correlation-id", self.correlation_id))
-        return headers
-
-    @classmethod
-    def from_body(cls, body: bytes) -> Record:
-        """Rebuild a record from its own bytes alone, as `encode` made it.
+        """Put an event into an envelope that is published now.
 
         Raises:
-            DecodeError: The bytes are no envelope.
+            EventError: An id is neither a string nor a UUID, or it is empty.
         """
-        try:
-            wire = _routing_decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise DecodeError(f"not an envelope: {error}") from error
-        route = wire.payload
+        event_type = event.event_type
         return cls(
-            event_id=wire.event_id,
-            event_type=wire.event_type,
-            schema_version=wire.schema_version,
-            timestamp=(route.timestamp or wire.timestamp).astimezone(UTC),
-            experiment_name=route.experiment_name,
-            variant_key=route.variant_key or route.new_variant_key,
-            subject_id=route.subject_id,
-            tenant_id=route.tenant_id,
-            correlation_id=wire.correlation_id,
-            body=body,
+            event_id=(
+                str(uuid7()) if event_id is None else check_id(event_type, "event_id", event_id)
+            ),
+            timestamp=datetime.now(UTC),
+            event_type=event_type,
+            schema_version=SCHEMA_VERSION,
+            payload=event,
+            correlation_id=(
+                None
+                if correlation_id is None
+                else check_id(event_type, "correlation_id", correlation_id)
+            ),
+            metadata={} if metadata is None else metadata,
         )
-
-
-class _Route(msgspec.Struct, rename="camel"):
-    timestamp: datetime | None = None
-    experiment_name: str | None = None
-    variant_key: str | None = None
-    new_variant_key: str | None = None
-    subject_id: str | None = None
-    tenant_id: str | None = None
-
-
-class _RoutedEnvelope(msgspec.Struct, rename="camel"):
-    event_id: str
-    event_type: str
-    schema_version: str
-    timestamp: datetime
-    payload: _Route
-    correlation_id: str | None = None
-
-
-class _Head(msgspec.Struct, rename="camel"):
-    event_id: str
-    timestamp: datetime
-    event_type: str
-    correlation_id: str | None = None
-    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 _encode_json = msgspec.json.Encoder().encode
-_routing_decoder = msgspec.json.Decoder(_RoutedEnvelope)
-_dict_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def _route_getter(cls: type[Event]) -> attrgetter[tuple[str | None, ...]]:
-    """Fetch the four routing fields of an event class, None for those it does not have."""
+def _reader(cls: type[Event]) -> attrgetter[tuple[Any, ...]]:
+    """Fetch in one call what `encode` needs of an event; None for fields that it does not have."""
     variant = "new_variant_key" if "new_variant_key" in cls.__struct_fields__ else "variant_key"
-    names = ("experiment_name", variant, "subject_id", "tenant_id")
-    return attrgetter(
-        *(name if name in cls.__struct_fields__ else "_absent" for name in names),
-    )
+    nested = "data" if "data" in cls.__struct_fields__ else "attributes"
+    routed_by = ("experiment_name", variant, "subject_id", "tenant_id")
+    present = (name if name in cls.__struct_fields__ else "_absent" for name in routed_by)
+    return attrgetter(nested, "extra", "timestamp", *present)
 
 
-_ROUTES = {cls: _route_getter(cls) for cls in EVENT_TYPES.values()}
+_READERS: dict[type, attrgetter[tuple[Any, ...]]] = {
+    cls: _reader(cls) for cls in EVENT_TYPES.values()
+}
 
 
 def encode(envelope: Envelope) -> Record:
     """Turn an envelope into bytes, once, in the thread that publishes.
 
     Raises:
-        EventError: A value has no JSON form; ``field`` says where.
+        EventError: A value has no JSON form, or an id or the metadata are not what they must be;
+            ``field`` says which, in Python names.
     """
-    event = envelope.payload
-    if isinstance(event, dict):
-        return Record.from_body(_encode_slowly(envelope))
-    experiment, variant, subject, tenant = _ROUTES[type(event)](event)
+    # msgspec alone turns NaN into null without a trace, drops the fraction of a whole second, and
+    # takes any type in any field: what goes to it directly has been looked at.
+    event: Any = envelope.payload
+    read = _READERS.get(type(event))
+    if read is None:
+        return _encode_patiently(envelope)
+    nested, extra, timestamp, experiment_name, variant_key, subject_id, tenant_id = read(event)
+    event_id = envelope.event_id
+    event_type = envelope.event_type
+    correlation_id = envelope.correlation_id
+    metadata = envelope.metadata
+    body = None
+    try:
+        if (
+            (nested is None or is_plain(nested))
+            and type(metadata) is dict
+            and (not metadata or is_plain(metadata))
+            and (type(event_id) is str and event_id)
+            and (correlation_id is None or (type(correlation_id) is str and correlation_id))
+            and event_type == event.event_type
+            and envelope.schema_version == SCHEMA_VERSION
+            and envelope.timestamp.tzinfo is UTC
+            and extra is None
+            and envelope.extra is None
+        ):
+            if not (timestamp.microsecond and envelope.timestamp.microsecond):
+                envelope = _with_fractions(envelope, event)
+            body = _encode_json(envelope)
+    except Exception:  # noqa: BLE001  # the patient encoder finds out what is wrong and where
+        body = None
+    if body is None:
+        return _encode_patiently(envelope)
     return Record(
-        event_id=envelope.event_id,
-        event_type=envelope.event_type,
-        schema_version=envelope.schema_version,
-        timestamp=event.timestamp,
-        experiment_name=experiment,
-        variant_key=variant,
-        subject_id=subject,
-        tenant_id=tenant,
-        correlation_id=envelope.correlation_id,
-        body=_encode_fast(envelope, event) or _encode_slowly(envelope),
+        event_id=event_id,
+        event_type=event_type,
+        schema_version=SCHEMA_VERSION,
+        timestamp=timestamp,
+        experiment_name=experiment_name,
+        variant_key=variant_key,
+        subject_id=subject_id,
+        tenant_id=tenant_id,
+        correlation_id=correlation_id,
+        body=body,
     )
 
 
-def _encode_fast(envelope: Envelope, event: Event) -> bytes | None:
-    """Encode what msgspec writes as we want it; None for the rest.
-
-    msgspec drops the fraction of a whole second, turns NaN into null without a trace, and knows
-    nothing of ``extra``.
-    """
-    nested = getattr(event, _NESTED[type(event)])
-    if (
-        (nested is None or is_plain(nested))
-        and (not envelope.metadata or is_plain(envelope.metadata))
-        and event.timestamp.microsecond
-        and envelope.timestamp.microsecond
-        and event.extra is None
-        and envelope.extra is None
-    ):
-        try:
-            return _encode_json(
-                _Wire(
-                    event_id=envelope.event_id,
-                    timestamp=envelope.timestamp,
-                    event_type=envelope.event_type,
-                    schema_version=envelope.schema_version,
-                    payload=event,
-                    correlation_id=envelope.correlation_id,
-                    metadata=envelope.metadata,
-                )
-            )
-        except (UnicodeEncodeError, OverflowError):
-            return None
-    return None
+def _with_fractions(envelope: Envelope, event: Event) -> Envelope:
+    """Give a copy whose timestamps are text already, with six fraction digits."""
+    event = copy(event)
+    force_setattr(event, "timestamp", format_time(event.timestamp))
+    return replace(envelope, timestamp=format_time(envelope.timestamp), payload=event)
 
 
-_NESTED = {
-    cls: "data" if "data" in cls.__struct_fields__ else "attributes" for cls in EVENT_TYPES.values()
-}
-
-
-def _encode_slowly(envelope: Envelope) -> bytes:
+def _encode_patiently(envelope: Envelope) -> Record:
+    """Encode any envelope, value by value, or say which value has no JSON form."""
+    _check_parts(envelope)
     normalize = Normalizer()
     try:
-        payload = normalize(_payload(envelope.payload), "payload")
-        metadata = normalize(envelope.metadata, "metadata")
-        extra = normalize(envelope.extra or {}, "")
-        for name in ("event_id", "correlation_id", "schema_version", "event_type"):
-            normalize(getattr(envelope, name), name)
+        wire = _wire_form(envelope, normalize)
     except Unencodable as error:
-        field = error.path.removeprefix("payload.")
-        raise EventError(envelope.event_type, field, str(error)) from error
+        raise EventError(envelope.event_type, error.path, str(error)) from error
     if normalize.non_finite:
-        metadata["nonFinite"] = normalize.non_finite
-    wire = {
-        "eventId": envelope.event_id,
-        "timestamp": format_time(envelope.timestamp),
-        "eventType": envelope.event_type,
+        known = wire["metadata"].get("nonFinite", [])
+        wire["metadata"]["nonFinite"] = [*known, *normalize.non_finite]
+    return Record.from_body(_encode_json(wire))
+
+
+def _wire_form(envelope: Envelope, normalize: Normalizer) -> dict[str, Any]:
+    payload = envelope.payload
+    return {
+        "eventId": normalize(envelope.event_id, "event_id"),
+        "timestamp": normalize(envelope.timestamp, "timestamp"),
+        "eventType": normalize(envelope.event_type, "event_type"),
         "schemaVersion": envelope.schema_version,
-        "payload": payload,
-        "correlationId": envelope.correlation_id,
-        "metadata": metadata,
+        "payload": (
+            _payload(payload, normalize)
+            if isinstance(payload, Event)
+            else normalize(payload, "payload")
+        ),
+        "correlationId": normalize(envelope.correlation_id, "correlation_id"),
+        "metadata": normalize(envelope.metadata, "metadata"),
+        **normalize(envelope.extra or {}, "extra"),
     }
-    return _encode_json(wire | {key: extra[key] for key in extra.keys() - wire.keys()})
 
 
-def _payload(event: Event | dict[str, Any]) -> dict[str, Any]:
-    if isinstance(event, dict):
-        return event
+def _payload(event: Event, normalize: Normalizer) -> dict[str, Any]:
     names = zip(event.__struct_fields__, event.__struct_encode_fields__, strict=True)
-    fields = {
-        wire: value
+    fields: dict[str, Any] = {
+        wire: normalize(value, name)
         for name, wire in names
         if name != "extra" and (value := getattr(event, name)) is not None
     }
-    return fields | {
-        key: value for key, value in (event.extra or {}).items() if key not in fields
-    }
+    extra: dict[str, Any] = normalize(event.extra or {}, "extra")
+    return fields | extra
+
+
+def _check_parts(envelope: Envelope) -> None:
+    """Refuse an envelope that was made by hand out of parts of wrong types."""
+    for field, kinds in _PARTS.items():
+        part = getattr(envelope, field)
+        if not isinstance(part, kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise EventError(
+                str(envelope.event_type), field, f"expected {expected}, got {part!r:.60}"
+            )
+    event_type = envelope.event_type
+    expected_payload = EVENT_TYPES.get(event_type, dict)
+    if type(envelope.payload) is not expected_payload:
+        kind = type(envelope.payload).__name__
+        raise EventError(event_type, "payload", f"expected {expected_payload.__name__}, got {kind}")
+    if not _VERSION.fullmatch(envelope.schema_version):
+        raise EventError(
+            event_type, "schema_version", f"expected {_MAJOR}.x.y, got {envelope.schema_version}"
+        )
+    check_id(event_type, "event_id", envelope.event_id)
+    if envelope.correlation_id is not None:
+        check_id(event_type, "correlation_id", envelope.correlation_id)
+    for name in _ENVELOPE_FIELDS.intersection(envelope.extra or ()):
+        raise EventError(event_type, f"extra.{name}", "is a field of the envelope itself")
 
 
 _ENVELOPE_FIELDS = frozenset(Envelope.__struct_encode_fields__) - {"$extra"}
 _MAJOR = SCHEMA_VERSION.partition(".")[0]
+_VERSION_PATTERN = rf"^{_MAJOR}\.[0-9]+\.[0-9]+$"
+_VERSION = re.compile(_VERSION_PATTERN.strip("^$"))
+_PARTS: Final[dict[str, tuple[type, ...]]] = {
+    "event_type": (str,),
+    "timestamp": (datetime,),
+    "schema_version": (str,),
+    "metadata": (dict,),
+    "extra": (dict, NoneType),
+}
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    """An envelope as it is read, but for its payload."""
+
+    event_id: Annotated[str, msgspec.Meta(min_length=1)]
+    timestamp: datetime
+    event_type: str
+    schema_version: Annotated[str, msgspec.Meta(pattern=_VERSION_PATTERN)]
+    correlation_id: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def decode(data: bytes | str, *, fill_missing: bool = False) -> Envelope:
     """Read an envelope of any minor schema version of this major one.
 
     Fields that this release does not know are kept, in ``extra`` of the envelope and of the event;
-    an event of an unknown type is kept as a dict.
+    an event of an unknown type is kept as a dict. Of two members with one name the last one counts;
+    a byte order mark at the start is skipped.
 
     Args:
         data: One JSON document.
@@ -336,10 +333,7 @@ def decode(data: bytes | str, *, fill_missing: bool = False) -> Envelope:
     Raises:
         DecodeError: It is no JSON, no envelope, or one of another major version.
     """
-    try:
-        fields = _dict_decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"not a JSON object: {error}") from error
+    fields = _read_object(data)
     if fill_missing:
         fields = {
             "eventId": new_event_id(),
@@ -347,43 +341,50 @@ def decode(data: bytes | str, *, fill_missing: bool = False) -> Envelope:
             "schemaVersion": SCHEMA_VERSION,
         } | {key: value for key, value in fields.items() if value is not None}
     version = fields.get("schemaVersion")
-    if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
-        raise DecodeError(
-            f"schemaVersion is {version!r}, this release reads {_MAJOR}.x (field schemaVersion)"
-        )
-    payload = _decode_payload(fields.get("eventType"), fields.get("payload"))
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise DecodeError(f"schemaVersion is {version!r:.60}, this release reads {_MAJOR}.x.y")
     try:
         head = msgspec.convert(fields, _Head)
     except msgspec.ValidationError as error:
         raise DecodeError(f"not an envelope: {error}") from error
-    if head.timestamp.tzinfo is None:
-        raise DecodeError("not an envelope: timestamp has no time zone")
     extra = {key: value for key, value in fields.items() if key not in _ENVELOPE_FIELDS}
     return Envelope(
         event_id=head.event_id,
-        timestamp=head.timestamp.astimezone(UTC),
+        timestamp=in_utc(head.timestamp),
         event_type=head.event_type,
         schema_version=version,
-        payload=payload,
+        payload=_read_payload(head.event_type, fields.get("payload")),
         correlation_id=head.correlation_id,
         metadata=head.metadata,
         extra=extra or None,
     )
 
 
-def _decode_payload(event_type: Any, payload: Any) -> Event | dict[str, Any]:
-    if not isinstance(event_type, str):
-        raise DecodeError(f"not an envelope: eventType is {event_type!r}, expected a string")
-    if not isinstance(payload, Mapping):
+def _read_object(data: bytes | str) -> dict[str, Any]:
+    try:
+        if isinstance(data, str):
+            return _decode_object(data.removeprefix("\ufeff"))
+        return _decode_object(data.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DecodeError(f"not a JSON object: {error}") from error
+
+
+def _read_payload(event_type: str, payload: Any) -> Event | dict[str, Any]:
+    if not isinstance(payload, dict):
         raise DecodeError(f"not an envelope: payload is {payload!r:.60}, expected an object")
     cls = EVENT_TYPES.get(event_type)
     if cls is None:
-        return dict(payload)
-    known_names = set(cls.__struct_encode_fields__) - {"$extra"}
-    known = {key: value for key, value in payload.items() if key in known_names}
-    extra = {key: value for key, value in payload.items() if key not in known_names}
+        return payload
+    names = _WIRE_NAMES[cls]
     try:
-        event = msgspec.convert(known, cls)
+        if payload.keys() <= names:
+            return msgspec.convert(payload, cls)
+        event = msgspec.convert({key: payload[key] for key in payload.keys() & names}, cls)
+        return replace(event, extra={key: payload[key] for key in payload if key not in names})
     except (msgspec.ValidationError, EventError) as error:
         raise DecodeError(f"not a valid {event_type}: {error}") from error
-    return msgspec.structs.replace(event, extra=extra) if extra else event
+
+
+_WIRE_NAMES = {
+    cls: frozenset(cls.__struct_encode_fields__) - {"$extra"} for cls in EVENT_TYPES.values()
+}

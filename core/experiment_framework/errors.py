@@ -22,7 +22,7 @@ Exit codes are those of the ``experiment`` command.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from experiment_framework._problems import Problem
@@ -49,6 +49,19 @@ class ExperimentError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled as a call of its class with `args`: here that is the finished
+        # text, not what the constructor takes. Worker processes send errors home this way.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(
+    cls: type[ExperimentError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> ExperimentError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 class ConfigError(ExperimentError):
     """A configuration has problems; all of them are in ``problems``.
@@ -68,8 +81,10 @@ class EventError(ExperimentError, ValueError):
     """An event cannot be built or encoded.
 
     Attributes:
-        event_type: The wire name of the event's type, such as ``Exposure``.
-        field: The path of the field in Python names, such as ``attributes.cart.total``.
+        event_type: The wire name of the event's type, such as ``Exposure``; empty where there is
+            no event yet.
+        field: The path of the field in Python names, such as ``attributes.cart.total``; empty where
+            the event as a whole is wrong.
     """
 
     exit_code: ClassVar[int] = 2
@@ -77,7 +92,7 @@ class EventError(ExperimentError, ValueError):
     def __init__(self, event_type: str, field: str, message: str) -> None:
         self.event_type = event_type
         self.field = field
-        where = f"{event_type}.{field}" if field else event_type
+        where = ".".join(part for part in (event_type, field) if part)
         super().__init__(f"{where}: {message}")
 
 
