@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, dataclass_transform, overload
 
 import attrs
 
-__all__ = ["OptionMetadata", "option", "options"]
+__all__ = ["OptionMetadata", "option", "option_key", "options"]
 
 T = TypeVar("T")
 _MISSING: Final[Any] = object()
@@ -67,7 +67,7 @@ def option(
     separator: str | None = None,
     key: str | None = None,
 ) -> T: ...
-def option(  # noqa: D417
+def option(
     *,
     default: Any = _MISSING,
     factory: Callable[[], Any] | None = None,
@@ -89,15 +89,52 @@ def option(  # noqa: D417
         key: The name in YAML, where it is not the field's name in camelCase.
     """
     declared = OptionMetadata(help=help, secret=secret, separator=separator, key=key)
+    shown = _repr_of_secret if secret else _repr_of_value
     metadata = {_METADATA_KEY: declared}
     if factory is not None:
-        return attrs.field(factory=factory, metadata=metadata, repr=not secret)
+        return attrs.field(factory=factory, metadata=metadata, repr=shown)
     if default is not _MISSING:
-        return attrs.field(default=default, metadata=metadata, repr=not secret)
-    return attrs.field(metadata=metadata, repr=not secret)
+        return attrs.field(default=default, metadata=metadata, repr=shown)
+    return attrs.field(metadata=metadata, repr=shown)
+
+
+def option_key(field: attrs.Attribute[Any]) -> str:
+    """Give the name of an option in YAML: the one declared, or the field's in camelCase."""
+    head, *rest = field.name.split("_")
+    return OptionMetadata.of(field).key or head + "".join(part.capitalize() for part in rest)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
 def options(cls: type[T]) -> type[T]:
-    """Make a class of options: immutable, keyword-only, checked against its annotations."""
+    """Make a class of options: immutable, keyword-only, checked against its annotations.
+
+    An instance is checked when it is made, in code as from a file, and takes the values in their
+    declared types: ``brokers="a:9092,b:9092"`` is a list where a separator is declared.
+
+    Raises:
+        ConfigError: On construction, with everything that is wrong; paths are Python names.
+    """
+    inherited: Callable[[Any], None] | None = getattr(cls, "__attrs_post_init__", None)
+
+    def __attrs_post_init__(self: Any) -> None:  # noqa: N807  # attrs calls it
+        # A subclass checks all of its fields once, not again with each of its bases.
+        if type(self).__attrs_post_init__ is __attrs_post_init__:
+            # cattrs is needed by programs that have options, not by all that import plugins.
+            from experiment_framework._config.instances import settle
+
+            settle(self)
+        if inherited is not None:
+            inherited(self)
+
+    cls.__attrs_post_init__ = __attrs_post_init__  # type: ignore[attr-defined]
     return attrs.frozen(kw_only=True)(cls)
+
+
+def _repr_of_secret(value: object) -> str:
+    return "None" if value is None else "'***'"
+
+
+def _repr_of_value(value: object) -> str:
+    from experiment_framework._config.secrets import repr_without_secrets
+
+    return repr_without_secrets(value)

@@ -1,0 +1,192 @@
+"""The part under ``dataPlane``: options of core, steps of the pipeline, the backplane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import msgspec
+
+from experiment_framework._config.backplane_section import BackplaneSection
+from experiment_framework._config.conversion import convert
+from experiment_framework._config.effective import EffectiveValue, effective_values
+from experiment_framework._config.fields import option_fields
+from experiment_framework._config.findings import Finding, Refusal
+from experiment_framework._config.interpolation import Interpolator
+from experiment_framework._config.nodes import (
+    Block,
+    Entry,
+    Node,
+    Scalar,
+    refuse,
+    refuse_key,
+)
+from experiment_framework._config.scalars import described
+from experiment_framework._config.sensitive import declared
+from experiment_framework._config.source import Source
+from experiment_framework._config.suggestions import closest
+from experiment_framework._problems import Path
+from experiment_framework.dataplane_options import DataPlaneOptions
+from experiment_framework.errors import PluginError
+from experiment_framework.plugin.step import Step
+
+if TYPE_CHECKING:
+    from experiment_framework._registry import Registry
+
+__all__ = ["DataPlaneSection"]
+
+_BATCH_KEYS: Final = ("batchSize", "flushIntervalMs")
+_NOT_YET: Final = {
+    "piiRedaction": "No plugin that redacts is part of this version: remove the key, and "
+    "publish nothing that must not leave.",
+    "exposureSemantics": "No plugin for it is part of this version: remove the key.",
+    "spool": "Records are not kept on disk in this version: remove the key.",
+}
+
+
+class DataPlaneSection:
+    """What stands under ``dataPlane``, converted as far as it is right.
+
+    Attributes:
+        findings: What is wrong with it.
+        options: Options of the data plane.
+        steps: The steps of the pipeline.
+        backplane: The backplane; None where there is a problem with its type.
+    """
+
+    def __init__(
+        self, node: Node, registry: Registry, environ: Mapping[str, str], source: Source
+    ) -> None:
+        interpolator = Interpolator(environ)
+        self._node = interpolator.replace(node)
+        self._registry = registry
+        self._source = source
+        self.findings: list[Finding] = interpolator.findings
+        self.options = DataPlaneOptions()
+        self.steps: tuple[Step[Any], ...] = ()
+        self._backplane: BackplaneSection | None = None
+        self._step_blocks: list[tuple[type[Step[Any]], Block]] = []
+        if isinstance(self._node, Block):
+            self._convert(self._node)
+        elif not (isinstance(self._node, Scalar) and self._node.broken):
+            self._refuse(
+                refuse(
+                    self._node,
+                    "not a mapping",
+                    found=described(self._node),
+                    expected="`backplane` and options of the data plane",
+                )
+            )
+
+    @property
+    def backplane(self) -> BackplaneSection | None:
+        """What stands under ``backplane``; None where there is no data plane to look in."""
+        return self._backplane
+
+    def secrets(self) -> Iterator[Node]:
+        """Give the nodes that hold secrets."""
+        if self._backplane is not None:
+            yield from self._backplane.secrets()
+        for step, block in self._step_blocks:
+            yield from declared(block, step.options_class)
+
+    def values(self) -> Iterator[EffectiveValue]:
+        """List every value, defaults too; only where there is no problem."""
+        path: Path = ("dataPlane",)
+        unused = self._note_on_batches()
+        for value in effective_values(self.options, self._node, path, self._source):
+            note = unused if value.path[-1] in _BATCH_KEYS else ""
+            yield attrs.evolve(value, used_by=note)
+        for step, (_, block) in zip(self.steps, self._step_blocks, strict=True):
+            yield from effective_values(step.options, block, path, self._source)
+        if self._backplane is not None:
+            yield from self._backplane.values((*path, "backplane"), self._source)
+
+    def _note_on_batches(self) -> str:
+        plugin = self._backplane.plugin if self._backplane is not None else None
+        if plugin is None or getattr(plugin.target, "write_batch", None) is not None:
+            return ""
+        return f"not used by {plugin.name}"
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.findings += refusal.findings
+
+    def _convert(self, block: Block) -> None:
+        own: list[Entry] = []
+        of_steps: dict[type[Step[Any]], list[Entry]] = {}
+        known = {field.key for field in option_fields(DataPlaneOptions)}
+        for entry in block.entries:
+            if entry.key in known:
+                own.append(entry)
+            elif entry.key != "backplane" and (step := self._step(entry, known)) is not None:
+                of_steps.setdefault(step, []).append(entry)
+        self._convert_own(_only(block, own))
+        self._step_blocks = [(step, _only(block, entries)) for step, entries in of_steps.items()]
+        made = [self._made_step(step, entries) for step, entries in self._step_blocks]
+        self.steps = tuple(step for step in made if step is not None)
+        self._backplane = BackplaneSection(block, self._registry, self.findings)
+        self.findings += self._backplane.findings
+
+    def _convert_own(self, block: Block) -> None:
+        mode = block.get("failureMode")
+        if isinstance(mode, Scalar) and mode.text == "spool":
+            self._refuse(
+                refuse(
+                    mode,
+                    "records are not kept on disk in this version",
+                    found="spool",
+                    expected="one of drop, block",
+                )
+            )
+            block = _only(block, [e for e in block.entries if e.key != "failureMode"])
+        try:
+            self.options = convert(block, DataPlaneOptions)
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    def _step(self, entry: Entry, known: set[str]) -> type[Step[Any]] | None:
+        keys = self._registry.step_keys()
+        if entry.key in keys:
+            try:
+                return self._registry.load_step(entry.key)
+            except PluginError as error:
+                self._refuse(refuse_key(entry, str(error)))
+            return None
+        if entry.key in _NOT_YET:
+            self._refuse(
+                refuse_key(
+                    entry, "no plugin for this key is installed", suggestion=_NOT_YET[entry.key]
+                )
+            )
+            return None
+        names = sorted({*known, *keys, "backplane"})
+        meant = closest(entry.key, names)
+        self._refuse(
+            refuse_key(
+                entry,
+                "unknown key: neither the data plane nor a plugin that is installed has it",
+                expected=f"one of {', '.join(names)}",
+                suggestion=f"Did you mean `{meant}`?"
+                if meant
+                else "Install the plugin that has it; `experiment plugins` shows what is found.",
+            )
+        )
+        return None
+
+    def _made_step(self, step: type[Step[Any]], block: Block) -> Step[Any] | None:
+        try:
+            options = convert(block, step.options_class)
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return None
+        try:
+            return step(options)
+        except Exception as error:  # noqa: BLE001  # a plugin's constructor may raise anything
+            reason = f"{step.__name__} cannot be made: {type(error).__name__}: {error}"
+            self._refuse(refuse_key(block.entries[0], reason))
+            return None
+
+
+def _only(block: Block, entries: list[Entry]) -> Block:
+    return msgspec.structs.replace(block, entries=tuple(entries))

@@ -1,0 +1,143 @@
+"""Keeps secrets out of everything that is shown."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, overload
+
+import msgspec
+
+from experiment_framework._problems import Path, Problem
+
+__all__ = [
+    "MASK",
+    "Secrets",
+    "is_reference",
+    "is_secret_name",
+    "repr_without_secrets",
+    "scrubbed",
+    "secret_parts",
+]
+
+MASK: Final = "***"
+# Shorter ones would black out ordinary words, and hide little.
+_SHORTEST: Final = 4
+_WORDS: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "keypem",
+    "jaasconfig",
+    "oauthbearerconfig",
+)
+_SPELLINGS: Final = ("password", "passphrase", "secret", "token", "credentials")
+# What tells where a secret is, or about it, is none.
+_HARMLESS: Final = ("file", "path", "location", "url", "uri", "endpoint", "ms", "seconds", "name")
+_PARTS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_LOGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/@\s'\"]+)@")
+_ASSIGNED: Final = re.compile(
+    r"""([A-Za-z_][\w.-]*)["']?\s*[:=]\s*("(?:[^"\\]|\\.)*"|'[^']*'|\$\{\w+\}|[^\s,;}\]]+)"""
+)
+_REFERENCE: Final = re.compile(r"""["']?\$\{[A-Za-z_]\w*\}["']?""")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a key that nobody declared looks like that of a secret."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    if plain.endswith(_HARMLESS):
+        return False
+    if any(word in plain for word in _WORDS):
+        return True
+    parts = (part.lower() for part in _PARTS.findall(name))
+    return any(difflib.get_close_matches(part, _SPELLINGS, n=1, cutoff=0.8) for part in parts)
+
+
+def is_reference(written: str) -> bool:
+    """Whether a value, as written, is the name of a variable and nothing else: no secret itself."""
+    return _REFERENCE.fullmatch(written) is not None
+
+
+def secret_parts(text: str) -> Iterator[tuple[int, int]]:
+    """Give what looks like a secret in text: logins in URLs, the value of ``password=…``."""
+    for match in _LOGIN.finditer(text):
+        yield match.span(1)
+    for match in _ASSIGNED.finditer(text):
+        if is_secret_name(match[1]) and not is_reference(match[2]):
+            yield match.span(2)
+
+
+def scrubbed(text: str) -> str:
+    """Mask what looks like a secret in text."""
+    for start, end in sorted(secret_parts(text), reverse=True):
+        text = f"{text[:start]}{MASK}{text[end:]}"
+    return text
+
+
+def repr_without_secrets(value: object) -> str:
+    """Give the `repr` of an option's value, entries of mappings masked by their names."""
+    if isinstance(value, Mapping):
+        items = (
+            f"{key!r}: {MASK!r}" if is_secret_name(str(key)) else f"{key!r}: {scrubbed(repr(item))}"
+            for key, item in value.items()
+        )
+        return "{" + ", ".join(items) + "}"
+    return scrubbed(repr(value)) if isinstance(value, str | list | tuple) else repr(value)
+
+
+class Secrets:
+    """The secrets of one configuration."""
+
+    def __init__(self, values: Iterable[str] = (), paths: Iterable[Path] = ()) -> None:
+        self._values = sorted(
+            {value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True
+        )
+        self._paths = tuple(paths)
+
+    def covers(self, path: Path) -> bool:
+        """Whether what stands at a path, or above it, is a secret."""
+        return any(path[: len(secret)] == secret for secret in self._paths)
+
+    def parts_of(self, text: str) -> Iterator[tuple[int, int]]:
+        """Give the parts of a line that are secrets, or look like some."""
+        yield from secret_parts(text)
+        for value in self._values:
+            for match in re.finditer(re.escape(value), text):
+                yield match.span()
+
+    @overload
+    def without(self, text: str) -> str: ...
+    @overload
+    def without(self, text: None) -> None: ...
+    def without(self, text: str | None) -> str | None:
+        """Replace every secret in a text."""
+        if text is None:
+            return None
+        for value in self._values:
+            text = text.replace(value, MASK)
+        return text
+
+    def mask(self, problem: Problem) -> Problem:
+        """Give a problem that shows no secret."""
+        found = problem.found
+        if found is not None:
+            found = MASK if self.covers(problem.path) else scrubbed(found)
+        return msgspec.structs.replace(
+            problem,
+            path=tuple(
+                self.without(part) if isinstance(part, str) else part for part in problem.path
+            ),
+            message=self.without(problem.message),
+            found=self.without(found),
+            expected=self.without(problem.expected),
+            suggestion=self.without(problem.suggestion),
+            notes=tuple(self.without(note) for note in problem.notes),
+        )
