@@ -1,6 +1,7 @@
 """Apache Kafka as a backplane: ``type: kafka``."""
 
 from experiment_framework_kafka.embedded import EmbeddedKafka
+from experiment_framework_kafka.oauth import OAuthToken
 from experiment_framework_kafka.options import (
     KafkaOptions,
     ProvisionOptions,
@@ -13,6 +14,7 @@ __all__ = [
     "EmbeddedKafka",
     "KafkaBackplane",
     "KafkaOptions",
+    "OAuthToken",
     "ProvisionOptions",
     "SecurityOptions",
     "TopicsOptions",

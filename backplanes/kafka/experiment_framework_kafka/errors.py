@@ -11,7 +11,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-__all__ = ["REASONS", "codes", "reason_of"]
+__all__ = ["REASONS", "codes", "describe", "error_of", "reason_of"]
 
 _CODES_OF: Final[Mapping[str, str]] = {
     "delivered": "NO_ERROR",
@@ -106,3 +106,14 @@ _REASON_OF_CODE: Final = {code: REASONS[name] for name, code in codes().items() 
 def reason_of(error: KafkaError) -> str:
     """Give our reason for an error; one that is newer than this table counts as the broker's."""
     return _REASON_OF_CODE.get(error.code(), "broker_error")
+
+
+def describe(error: KafkaError) -> str:
+    """Write an error for a person: our reason and librdkafka's own text."""
+    return f"{reason_of(error)}: {error.str()}"
+
+
+def error_of(exception: Exception) -> KafkaError | None:
+    """Give the librdkafka error that an exception carries."""
+    cause = exception.args[0] if exception.args else None
+    return cause if isinstance(cause, KafkaError) else None

@@ -13,12 +13,19 @@ __all__ = [
     "ProvisionOptions",
     "SecurityOptions",
     "TopicsOptions",
+    "written_name",
 ]
 
 PartitionBy: TypeAlias = Literal["experimentKey", "subjectId", "tenantId", "roundRobin"]
 Setting: TypeAlias = str | int | float | bool
 
 _LARGEST = 2**31 - 1
+
+
+def written_name(field: str) -> str:
+    """Give the name that an option has in YAML."""
+    first, *rest = field.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 @options

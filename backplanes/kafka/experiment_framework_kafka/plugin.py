@@ -3,39 +3,93 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from experiment_framework.plugin import (
     Backplane,
+    DeliveryError,
+    Health,
+    Problem,
+    Provisioned,
+    Query,
     Record,
+    Stored,
 )
 
+from experiment_framework_kafka.checks import check_options
 from experiment_framework_kafka.logs import ClientLog
+from experiment_framework_kafka.oauth import OAuthToken, TokenSource
 from experiment_framework_kafka.options import KafkaOptions
-from experiment_framework_kafka.partitioning import key_rule
-from experiment_framework_kafka.producer import KafkaProducer
-from experiment_framework_kafka.settings import producer_settings
+from experiment_framework_kafka.provisioning import provision_topics
+from experiment_framework_kafka.reading import read_topics
+from experiment_framework_kafka.service import KafkaService
+from experiment_framework_kafka.settings import (
+    Settings,
+    admin_settings,
+    consumer_settings,
+    describable_settings,
+)
 from experiment_framework_kafka.topics import TopicNames
 
 __all__ = ["KafkaBackplane"]
+
+START_AGAIN: Final = 1.0
+"""Seconds after a failed start before the next attempt."""
 
 
 class KafkaBackplane(Backplane[KafkaOptions]):
     """Takes records to Apache Kafka through librdkafka's own queue.
 
+    The client is made by the first record, or by the first question for health.
+
     Args:
         options: What to connect to and how.
+        oauth_token: Gives an access token and when it expires (seconds since the epoch), for
+            ``mechanism: OAUTHBEARER``, for example signed for MSK IAM. It is called on a thread of
+            its own, again and again before tokens expire; what it raises is logged and retried.
+        allow_unsafe_settings: Allow settings in ``additionalConfig`` that load shared libraries or
+            run commands.
     """
 
-    def __init__(self, options: KafkaOptions) -> None:
+    def __init__(
+        self,
+        options: KafkaOptions,
+        *,
+        oauth_token: OAuthToken | None = None,
+        allow_unsafe_settings: bool = False,
+    ) -> None:
         super().__init__(options)
+        self._oauth_token = oauth_token
+        self._allow_unsafe_settings = allow_unsafe_settings
         self._topics = TopicNames(options)
         self._starting = threading.Lock()
-        self._producer: KafkaProducer | None = None
+        self._service: KafkaService | None = None
+        self._starter: threading.Thread | None = None
+        self._failed_start: tuple[str, float] | None = None
+        self._is_closed = False
         self._publish: Callable[[Record], None] = self._first_publish
 
+    def check(self, options: KafkaOptions) -> Iterator[Problem]:
+        """Find contradictions, unreadable files, settings that librdkafka does not take."""
+        return check_options(
+            options,
+            has_token_source=self._oauth_token is not None,
+            allow_unsafe=self._allow_unsafe_settings,
+        )
+
+    def client_settings(self, options: KafkaOptions) -> Mapping[str, str]:
+        """Say what the options become for librdkafka, secrets masked."""
+        return describable_settings(options)
+
     def open(self) -> None:
-        """Connect nowhere yet: the producer is made by the first record."""
+        """Look whether the data plane and the options want the same reports; connect nowhere."""
+        if self.options.delivery_reports == "failures" and self.context.report_each:
+            raise DeliveryError(
+                "deliveryReports: failures reports no deliveries, and something that is declared "
+                "needs each one: use auto or all"
+            )
 
     def publish(self, record: Record) -> None:
         """Queue one record in librdkafka."""
@@ -43,38 +97,81 @@ class KafkaBackplane(Backplane[KafkaOptions]):
 
     def outstanding(self) -> int:
         """Count the records that have no fate yet."""
-        return 0 if self._producer is None else self._producer.outstanding()
+        return 0 if self._service is None else self._service.producer.outstanding()
 
     def flush(self, timeout: float) -> None:
         """Wait until nothing is outstanding, at most ``timeout`` seconds."""
-        if self._producer is not None:
-            self._producer.flush(timeout)
+        if self._service is not None:
+            self._service.producer.flush(timeout)
+
+    def health(self) -> Health:
+        """Say how Kafka is doing, from what brokers and reports last said."""
+        if self._service is not None:
+            return self._service.health()
+        if self._failed_start is not None:
+            return Health.judge(unhealthy=(self._failed_start[0],))
+        self._start_aside()
+        return Health.judge(degraded=("the client is being made",))
 
     def close(self, timeout: float) -> None:
         """Flush, take back what is left and report it as failed."""
-        if self._producer is not None:
-            self._producer.close(timeout)
+        self._is_closed = True
+        if self._service is not None:
+            self._service.close(timeout)
+
+    def provision(self) -> Iterable[Provisioned]:
+        """Create the topics that are missing, with the declared partitions, copies, retention."""
+        settings = self._with_token(admin_settings(self.options))
+        return provision_topics(settings, self._topics.all, self.options.provision)
+
+    def read(self, query: Query) -> Iterator[Stored]:
+        """Read records back, oldest first within a partition."""
+        settings = self._with_token(consumer_settings(self.options))
+        return read_topics(settings, self._topics.of_types(query.event_types), query)
 
     def _first_publish(self, record: Record) -> None:
-        self._start().publish(record)
+        self._start().producer.publish(record)
 
-    def _start(self) -> KafkaProducer:
+    def _start_aside(self) -> None:
+        """Start on a thread of its own: whoever asks for health does not wait."""
+        if self._starter is None or not self._starter.is_alive():
+            self._starter = threading.Thread(
+                target=self._try_start, name="experiment-kafka-start", daemon=True
+            )
+            self._starter.start()
+
+    def _try_start(self) -> None:
+        try:
+            self._start()
+        except DeliveryError:
+            return  # health says why
+
+    def _start(self) -> KafkaService:
+        """Make the client, once.
+
+        Raises:
+            DeliveryError: It cannot be made; the next attempt is a second later at the earliest.
+        """
         with self._starting:
-            if self._producer is None:
-                reports = self.options.delivery_reports
-                each = reports == "all" or (reports == "auto" and self.context.report_each)
-                self._producer = KafkaProducer(
-                    producer_settings(
-                        self.options,
-                        queue_size=self.context.max_queue_size,
-                        queue_bytes=self.context.max_queue_bytes,
-                        only_failures=not each,
-                    ),
-                    self.context,
-                    ClientLog(),
-                    topics=self._topics,
-                    key_of=key_rule(self.options),
-                    report_each=each,
+            if self._service is not None:
+                return self._service
+            if self._is_closed:
+                raise DeliveryError("the backplane is closed")
+            if self._failed_start is not None and time.monotonic() < self._failed_start[1]:
+                raise DeliveryError(self._failed_start[0])
+            try:
+                service = KafkaService(
+                    self.options, self.context, self._topics, oauth_token=self._oauth_token
                 )
-                self._publish = self._producer.publish
-            return self._producer
+            except DeliveryError as error:
+                self._failed_start = (str(error), time.monotonic() + START_AGAIN)
+                raise
+            self._failed_start = None
+            self._service = service
+            self._publish = service.producer.publish
+            return service
+
+    def _with_token(self, settings: Settings) -> dict[str, object]:
+        if self._oauth_token is None:
+            return {**settings}
+        return {**settings, "oauth_cb": TokenSource(self._oauth_token, ClientLog())}

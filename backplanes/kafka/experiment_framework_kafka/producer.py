@@ -5,31 +5,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from experiment_framework.plugin import (
-    Context,
     DeliveryError,
     QueueFullError,
     Record,
     RecordTooLargeError,
 )
 
-from experiment_framework_kafka.errors import reason_of
+from experiment_framework_kafka.client_call import client_call, is_inside_client_call
+from experiment_framework_kafka.errors import describe, error_of
+from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
-from experiment_framework_kafka.settings import Settings
+from experiment_framework_kafka.progress import Progress
 from experiment_framework_kafka.topics import TopicNames
 
-__all__ = ["KafkaProducer", "client_call", "is_inside_client_call"]
+__all__ = ["KafkaProducer"]
 
 POLL_EVERY: Final = 64
-"""Publishes between two polls by the publishing thread; a power of two."""
+"""Publishes between two polls by the publishing threads."""
 
 QUIET: Final = 0.02
 """Seconds without a poll by a publisher, after which the poller thread polls."""
@@ -45,48 +45,31 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _FAR_FUTURE_MS: Final = 59 * 60 * 1000
 
 
-class _Inside(threading.local):
-    client_call = False
-
-
-_inside = _Inside()
-
-
-@contextmanager
-def client_call() -> Iterator[None]:
-    """Mark this thread as being inside a librdkafka call, under which nothing of ours polls.
-
-    A nested poll, for example by a delivery callback or a signal handler that publishes, would
-    abort the process.
-    """
-    before = _inside.client_call
-    _inside.client_call = True
-    try:
-        yield
-    finally:
-        _inside.client_call = before
-
-
-def is_inside_client_call() -> bool:
-    """Whether this thread runs below a librdkafka call."""
-    return _inside.client_call
-
-
 class KafkaProducer:
     """One librdkafka producer with the thread that serves it; belongs to one process.
 
+    Args:
+        settings: librdkafka's settings.
+        fates: Where delivery reports go.
+        log: Where librdkafka's log lines go.
+        topics: The topic of each event type.
+        key_of: Finds the key of a record; None for round robin.
+        report_each: Whether deliveries are reported one by one, or failures only.
+
     Attributes:
-        accepted: Records queued so far (a close count: threads may race).
-        failures: Records reported as failed so far.
-        last_failure: Reason and monotonic time of the latest failure.
-        last_error: What the client last complained of, and when; None once it recovered.
+        client: The librdkafka client.
+        publish: Queues one record, or raises a `DeliveryError`.
+        accepted: Records queued so far (a close count: publishing threads may race).
+        progress: Since when records wait.
+        round_robin: Takes partitions in turn once it was told how many there are.
+        complaint: What the client last complained of; None once brokers answer again.
         fatal: Why the client will send nothing any more.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        context: Context,
+        settings: Mapping[str, object],
+        fates: Fates,
         log: ClientLog,
         *,
         topics: TopicNames,
@@ -94,24 +77,23 @@ class KafkaProducer:
         report_each: bool,
     ) -> None:
         self.accepted = 0
-        self.failures = 0
-        self.last_failure: tuple[str, float] | None = None
-        self.last_error: tuple[str, float] | None = None
+        self.complaint: str | None = None
         self.fatal: str | None = None
+        self.progress = Progress()
         self.round_robin = RoundRobin()
-        self._context = context
+        self._fates = fates
         self._log = log
         self._topics = topics
-        self._largest = int(settings["message.max.bytes"])
+        self._largest = int(str(settings["message.max.bytes"]))
         self._publishers_polls = 0
         self._stopping = threading.Event()
         handlers: dict[str, object] = {
-            "error_cb": self._complained,
+            "error_cb": self._complain,
             # confluent-kafka acts on this one itself, and wants a bool.
             "delivery.report.only.error": not report_each,
         }
         if not report_each:
-            handlers["on_delivery"] = self._failed
+            handlers["on_delivery"] = fates.report_failure
         with client_call():
             self.client = Producer({**settings, **handlers}, logger=log)
         self.publish = self._make_publish(key_of, report_each=report_each)
@@ -121,17 +103,20 @@ class KafkaProducer:
         self._poller.start()
 
     def outstanding(self) -> int:
-        """Count the records that have no fate yet; waiting log lines may be among them."""
-        return len(self.client)
+        """Count the records that have no fate yet.
+
+        librdkafka counts waiting log lines among them, until somebody polls.
+        """
+        return len(self.client) + len(self._fates)
 
     def _make_publish(
         self, key_of: KeyRule | None, *, report_each: bool
     ) -> Callable[[Record], None]:
-        """Build the hot path: everything that is decided by options is decided here."""
+        """Build the hot path: what the options decide is decided here."""
         produce: Callable[..., None] = self.client.produce
         topics = self._topics.by_type
         next_partition = self.round_robin.next
-        reported = self._reported
+        report = self._fates.report
         horizon = 0
 
         def publish(record: Record) -> None:
@@ -145,12 +130,21 @@ class KafkaProducer:
                 key, partition = None, next_partition(topic)
             else:
                 key, partition = key_of(record), ANY_PARTITION
-            report = partial(reported, record) if report_each else None
-            arguments = (topic, record.body, key, partition, report, None, moment, record.headers())
+            callback = partial(report, record) if report_each else None
+            arguments = (
+                topic,
+                record.body,
+                key,
+                partition,
+                callback,
+                None,
+                moment,
+                record.headers(),
+            )
             try:
                 produce(*arguments)
             except (BufferError, KafkaException) as error:
-                self._retry(error, record, arguments)
+                self._try_again(error, record, arguments)
             self.accepted = accepted = self.accepted + 1
             if not accepted % POLL_EVERY:
                 self._publishers_polls += 1
@@ -158,12 +152,13 @@ class KafkaProducer:
 
         return publish
 
-    def _retry(self, error: Exception, record: Record, arguments: tuple[Any, ...]) -> None:
+    def _try_again(self, error: Exception, record: Record, arguments: tuple[Any, ...]) -> None:
         """Do what can be done about a refusal by librdkafka, or raise ours."""
+        cause = error_of(error)
         if isinstance(error, BufferError):
             # Reports of records long delivered keep their room until they are served.
             self.poll()
-        elif code_of(error) == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # librdkafka's name
+        elif cause is not None and cause.code() == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # librdkafka's own name
             # The topic was made anew with fewer partitions than it had.
             arguments = (*arguments[:3], ANY_PARTITION, *arguments[4:])
         else:
@@ -174,92 +169,76 @@ class KafkaProducer:
             raise self._refusal(again, record) from again
 
     def _refusal(self, error: Exception, record: Record) -> DeliveryError:
-        if isinstance(error, BufferError):
-            return QueueFullError("Kafka's producer queue is full")
-        if code_of(error) == KafkaError.MSG_SIZE_TOO_LARGE:
+        cause = error_of(error)
+        if isinstance(error, BufferError) or cause is None:
+            return QueueFullError("the queue of Kafka's client is full")
+        if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return RecordTooLargeError(len(record.body), self._largest)
-        complaint: KafkaError = error.args[0]
-        if complaint.fatal():
-            self._note(complaint)
-        return DeliveryError(f"{reason_of(complaint)}: {complaint.str()}")
+        if cause.fatal():
+            self.fatal = cause.str()
+        return DeliveryError(describe(cause))
 
     def poll(self, timeout: float = 0.0) -> None:
-        """Serve what reports are there; under a client call, nothing."""
-        if not _inside.client_call:
+        """Serve the reports that are there; under a client call, nothing."""
+        if not is_inside_client_call():
             with client_call():
                 self.client.poll(timeout)
+            self._fates.tell()
 
     def _serve(self) -> None:
         """Poll wherever publishers do not, until the producer is closed.
 
-        While publishers poll, this thread keeps out: it would take the interpreter lock anew for
-        each report, wait for it each time, and slow them down.
+        While publishers poll, this thread keeps out: it would have to take the interpreter lock
+        anew for each report, wait for it each time, and slow them down.
         """
         while not self._stopping.is_set():
             polls = self._publishers_polls
             try:
                 self.poll(SLICE)
             except Exception as error:  # noqa: BLE001  # the thread must outlive any report
-                self._log.log(logging.ERROR, "serving delivery reports: %r", error)
-            while polls != self._publishers_polls:
+                self._log.log(logging.ERROR, "serving delivery reports failed: %r", error)
+            self.observe()
+            while polls != self._publishers_polls and not self._stopping.is_set():
                 polls = self._publishers_polls
                 self._stopping.wait(QUIET)
+                self.observe()
+
+    def observe(self) -> None:
+        """Note how far deliveries are."""
+        self.progress.observe(self.accepted, self.outstanding(), self._fates.failed)
 
     def flush(self, timeout: float) -> None:
         """Wait until nothing is outstanding, at most ``timeout`` seconds.
 
         Below a client call there is nothing to wait for: this very thread serves the reports.
         """
-        if _inside.client_call:
+        if is_inside_client_call():
             return
         deadline = time.monotonic() + timeout
         while True:
             with client_call():
-                left = self.client.flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
-            if not left or time.monotonic() >= deadline:
+                self.client.flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
+            self._fates.tell()
+            if not self.outstanding() or time.monotonic() >= deadline:
                 return
 
     def close(self, timeout: float) -> None:
         """Flush within the budget; take back what is left, which is reported as failed."""
-        self.flush(timeout)
-        if not _inside.client_call and len(self.client):
-            with client_call():
-                self.client.purge(blocking=False)
-            self.flush(PURGE_GRACE)
-        self._stopping.set()
-        if threading.current_thread() is not self._poller:
-            self._poller.join(2 * SLICE)
+        try:
+            self.flush(timeout)
+        finally:
+            if not is_inside_client_call() and self.outstanding():
+                with client_call():
+                    self.client.purge(blocking=False)
+                self.flush(PURGE_GRACE)
+            self._stopping.set()
+            if threading.current_thread() is not self._poller:
+                self._poller.join(2 * SLICE)
 
-    def _reported(self, record: Record, error: KafkaError | None, _message: Message) -> None:
-        if error is None:
-            self._context.delivered(record)
-        else:
-            self._fail(record, error)
-
-    def _failed(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            # A report carries neither our record nor its headers: all of it is in the body.
-            self._fail(Record.from_body(message.value() or b""), error)
-
-    def _fail(self, record: Record, error: KafkaError) -> None:
-        reason = reason_of(error)
-        self.failures += 1
-        self.last_failure = (reason, time.monotonic())
-        self._context.failed(record, reason)
-
-    def _complained(self, error: KafkaError) -> None:
-        self._note(error)
-
-    def _note(self, error: KafkaError) -> None:
-        self.last_error = (f"{reason_of(error)}: {error.str()}", time.monotonic())
+    def _complain(self, error: KafkaError) -> None:
+        self.complaint = describe(error)
         if error.fatal():
             self.fatal = error.str()
-
-
-def code_of(error: Exception) -> int | None:
-    """Give the librdkafka code of an exception."""
-    cause = error.args[0] if error.args else None
-    return cause.code() if isinstance(cause, KafkaError) else None
 
 
 def _acceptable(moment: int, horizon: int) -> int:

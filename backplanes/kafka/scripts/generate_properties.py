@@ -1,3 +1,4 @@
+# noqa: INP001  # a script
 """Write the list of librdkafka's settings that the package ships.
 
 The names, scopes and ranges come from the installed librdkafka itself, which can print its

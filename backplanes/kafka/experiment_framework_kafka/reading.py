@@ -1,0 +1,243 @@
+"""Reads records back, without belonging to a consumer group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, cast
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from experiment_framework.plugin import (
+    DeliveryError,
+    ExperimentError,
+    Query,
+    Record,
+    Stored,
+)
+
+from experiment_framework_kafka.client_call import client_call
+from experiment_framework_kafka.errors import describe, error_of
+from experiment_framework_kafka.logs import ClientLog
+
+__all__ = ["read_topics"]
+
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds for each question to the cluster."""
+
+STALL_TIMEOUT: Final = 30.0
+"""Seconds without anything from the brokers after which reading what is there fails."""
+
+LOOK_AGAIN: Final = 5.0
+"""Seconds between two looks for new topics and partitions, while following."""
+
+SLICE: Final = 0.1
+BATCH: Final = 500
+
+_PASSING: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # librdkafka's own name
+        KafkaError._TRANSPORT,  # noqa: SLF001  # as above
+        KafkaError._RESOLVE,  # noqa: SLF001  # as above
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # as above
+        # We name a group because the client wants one, and use nothing of it.
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+Place = tuple[str, int]
+
+
+def read_topics(
+    settings: Mapping[str, object], topics: tuple[str, ...], query: Query
+) -> Iterator[Stored]:
+    """Read what a query asks for; where the reading begins is settled before this returns.
+
+    Raises:
+        DeliveryError: No broker answers, a topic must not be read, or no topic is there.
+    """
+    log = ClientLog()
+    with client_call():
+        consumer = Consumer({**settings}, logger=log)
+    reading = _Reading(consumer, topics, query, log)
+    try:
+        with _translated():
+            reading.begin()
+    except BaseException:
+        reading.close()
+        raise
+    return reading.records()
+
+
+class _Reading:
+    """One consumer, and how far it is.
+
+    Attributes:
+        ends: For each partition the offset where reading ends; None while following.
+    """
+
+    def __init__(
+        self, consumer: Consumer, topics: tuple[str, ...], query: Query, log: ClientLog
+    ) -> None:
+        self.ends: dict[Place, int | None] = {}
+        self._consumer = consumer
+        self._topics = topics
+        self._query = query
+        self._log = log
+        wanted = (query.event_types, query.experiment_name, query.variant_key, query.since)
+        self._has_filter = any(each is not None for each in wanted)
+
+    def begin(self) -> None:
+        """Find the partitions, and where to begin and to end in each."""
+        found = self._partitions()
+        if not found and not self._query.follow:
+            raise DeliveryError(f"no such topic: {', '.join(self._topics)}")
+        starts = [self._start(place, from_start=self._query.from_start) for place in found]
+        self._assign([start for start in starts if start is not None])
+
+    def records(self) -> Iterator[Stored]:
+        """Give the records; the client is closed when this ends or is closed."""
+        try:
+            with _translated():
+                yield from self._records()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let the client go."""
+        with client_call():
+            self._consumer.close()
+        self._log.write(0)
+
+    def _records(self) -> Iterator[Stored]:
+        heard = asked = wanted = time.monotonic()
+        while self._query.follow or self.ends:
+            with client_call():
+                messages = self._consumer.consume(BATCH, timeout=SLICE)
+            self._log.write(0)
+            now = time.monotonic()
+            if messages:
+                heard = now
+            for message in messages:
+                stored = self._take(message)
+                if stored is not None:
+                    wanted = now
+                    yield stored
+            if self._query.idle_timeout is not None and now - wanted > self._query.idle_timeout:
+                return
+            if self._query.follow and now - asked > LOOK_AGAIN:
+                asked = now
+                self._look_again()
+            elif not self._query.follow and now - heard > STALL_TIMEOUT:
+                raise DeliveryError(f"brokers sent nothing for {STALL_TIMEOUT:.0f} s")
+
+    def _take(self, message: Message) -> Stored | None:
+        error = message.error()
+        place = (message.topic() or "", message.partition() or 0)
+        if error is not None:
+            self._note(error, place)
+            return None
+        offset = message.offset() or 0
+        end = self.ends.get(place)
+        if place not in self.ends or (end is not None and offset >= end):
+            self.ends.pop(place, None)
+            return None
+        if end is not None and offset + 1 >= end:
+            del self.ends[place]
+        body = message.value() or b""
+        return _stored(message, body) if self._wants(body) else None
+
+    def _note(self, error: KafkaError, place: Place) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # librdkafka's own name
+            if not self._query.follow:
+                self.ends.pop(place, None)
+        elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            self.ends.pop(place, None)
+        elif error.code() not in _PASSING and not error.retriable():
+            raise KafkaException(error)
+
+    def _wants(self, body: bytes) -> bool:
+        if not self._has_filter:
+            return True
+        try:
+            return self._query.matches(Record.from_body(body))
+        except ExperimentError:
+            return False
+
+    def _partitions(self) -> list[Place]:
+        # All topics: asking for one by name would create it.
+        metadata = self._consumer.list_topics(timeout=ANSWER_TIMEOUT)
+        return [
+            (name, partition)
+            for name in self._topics
+            if name in metadata.topics
+            for partition in metadata.topics[name].partitions
+        ]
+
+    def _start(self, place: Place, *, from_start: bool) -> TopicPartition | None:
+        """Find where to begin in a partition; None where there is nothing to read."""
+        partition = TopicPartition(*place)
+        marks = self._consumer.get_watermark_offsets(partition, timeout=ANSWER_TIMEOUT)
+        if marks is None:
+            raise DeliveryError(f"timed_out: no answer about {place[0]}[{place[1]}]")
+        low, high = marks
+        if not self._query.follow:
+            if high <= low or not from_start:
+                return None
+            self.ends[place] = high
+        else:
+            self.ends[place] = None
+        since = self._query.since
+        if from_start and since is not None:
+            moment = TopicPartition(*place, int(since.timestamp() * 1000))
+            (found,) = self._consumer.offsets_for_times([moment], timeout=ANSWER_TIMEOUT)
+            return TopicPartition(*place, found.offset if found.offset >= 0 else high)
+        return TopicPartition(*place, OFFSET_BEGINNING if from_start else high)
+
+    def _look_again(self) -> None:
+        """Take in what has come into being; brokers that are away do not end the following."""
+        try:
+            new = [place for place in self._partitions() if place not in self.ends]
+            starts = [self._start(place, from_start=True) for place in new]
+        except KafkaException:
+            return
+        self._assign([start for start in starts if start is not None])
+
+    def _assign(self, starts: list[TopicPartition]) -> None:
+        if starts:
+            self._consumer.incremental_assign(starts)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn librdkafka's exceptions into ours."""
+    try:
+        yield
+    except KafkaException as error:
+        cause = error_of(error)
+        why = str(error) if cause is None else describe(cause)
+        raise DeliveryError(f"reading from Kafka failed: {why}") from error
+
+
+def _stored(message: Message, body: bytes) -> Stored:
+    # A message that was read has them as a list; the type also covers those that are written.
+    headers = cast("list[tuple[str, str | bytes | None]]", message.headers() or [])
+    return Stored(
+        body=body,
+        place=f"{message.topic()}[{message.partition()}]@{message.offset()}",
+        headers={name: _text(value) for name, value in headers},
+        key=message.key(),
+    )
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
