@@ -99,7 +99,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
         timestamp: When it was published, in UTC (the payload's is when it happened).
         event_type: The wire name of the payload's type, such as ``Exposure``.
         schema_version: Version of the wire format, such as ``1.0.0``.
-        payload: The event; a dict where the type is of a newer minor version and unknown here.
+        payload: The event. A dict where the type is of a newer minor version and unknown here.
         correlation_id: What ties the events of one request together.
         metadata: What is said about the event rather than by it.
         extra: Envelope fields of a newer minor version; None where there are none.
@@ -305,11 +305,11 @@ _PARTS: Final[dict[str, tuple[type, ...]]] = {
 }
 
 
-class _Head(msgspec.Struct, rename="camel"):
-    """An envelope as it is read, but for its payload."""
+class Head(msgspec.Struct, rename="camel"):
+    """An envelope as it is read, but for its payload: what msgspec checks of it."""
 
     event_id: Annotated[str, msgspec.Meta(min_length=1)]
-    timestamp: datetime
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
     event_type: str
     schema_version: Annotated[str, msgspec.Meta(pattern=_VERSION_PATTERN)]
     correlation_id: Annotated[str, msgspec.Meta(min_length=1)] | None = None
@@ -344,7 +344,7 @@ def decode(data: bytes | str, *, fill_missing: bool = False) -> Envelope:
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise DecodeError(f"schemaVersion is {version!r:.60}, this release reads {_MAJOR}.x.y")
     try:
-        head = msgspec.convert(fields, _Head)
+        head = msgspec.convert(fields, Head)
     except msgspec.ValidationError as error:
         raise DecodeError(f"not an envelope: {error}") from error
     extra = {key: value for key, value in fields.items() if key not in _ENVELOPE_FIELDS}

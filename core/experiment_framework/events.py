@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, TypeAlias, final
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
 
 import msgspec
 
@@ -61,12 +61,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     ``msgspec.structs.replace``. The event types are the wire format, so there is no subclassing.
 
     Attributes:
-        timestamp: When it happened; by default now. Any time zone is taken and turned to UTC.
+        timestamp: When it happened. By default now; any time zone is taken and turned to UTC.
         extra: Fields that a newer minor version of the wire format has and this one does not, by
             wire name; they are written again as they were read.
 
     Raises:
-        EventError: A field is missing its type; ``field`` names it.
+        EventError: A value is not of its field's type; ``field`` names it.
     """
 
     event_type: ClassVar[str]
@@ -74,7 +74,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     _needs_no_settling: ClassVar[Callable[[Any], bool]]
     _absent: ClassVar[None] = None
 
-    timestamp: datetime = msgspec.field(default_factory=_now)
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(default_factory=_now)
     extra: dict[str, Any] | None = msgspec.field(default=None, name="$extra")
 
     def __init_subclass__(cls) -> None:
@@ -161,8 +161,8 @@ class Outcome(Event, frozen=True, kw_only=True):
         tenant_id: The tenant that the subject belongs to.
         metric_name: What was measured.
         outcome_type: What kind of number it is.
-        value: The number, finite: 1 or 0 for Binary (True and False are taken as such), seconds for
-            Duration (a ``timedelta`` is taken as such).
+        value: The number, which is finite; seconds for Duration. True and False are taken as 1 and
+            0 for Binary, a ``timedelta`` as seconds for Duration.
         attributes: Whatever else is known about the outcome.
     """
 
