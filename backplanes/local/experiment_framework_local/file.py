@@ -80,7 +80,7 @@ class FileBackplane(Backplane[FileOptions]):
         self._trouble: str | None = None
         self._records = 0
         self._skipped = 0
-        self._prepare(Path(options.path).expanduser().absolute())
+        self._prepare(_expanded(options.path).absolute())
 
     def check(self, options: FileOptions) -> Iterator[Problem]:
         """Find a path that cannot work, and options that contradict each other."""
@@ -206,8 +206,20 @@ class FileBackplane(Backplane[FileOptions]):
         return f"cannot write {error.filename or self._series.active}: {error.strerror or error}"
 
 
+def _expanded(written: str) -> Path:
+    return Path(os.path.expanduser(written))  # noqa: PTH111  # pathlib's raises for an unknown user
+
+
 def _path_problem(written: str) -> Problem | None:
-    path = Path(written).expanduser()
+    try:
+        return _find_path_problem(written, _expanded(written))
+    except OSError as error:
+        return Problem(
+            message=f"the path cannot be used: {error.strerror}", path=("path",), found=str(written)
+        )
+
+
+def _find_path_problem(written: str, path: Path) -> Problem | None:
     folder = path.parent
     if not folder.is_dir():
         message = f"the folder {folder} does not exist"

@@ -58,9 +58,7 @@ class LoggingBackplane(Backplane[LoggingOptions]):
         if obstacle := self._obstacle():
             raise DeliveryError(obstacle)
         for record in records:
-            self._logger.log(
-                self._level, "%s", record.body.decode(), extra=_attributes(record), stacklevel=2
-            )
+            self._logger.log(self._level, "%s", record.body.decode(), extra=_attributes(record))
 
     def health(self) -> Health:
         """Say whether the logger lets the events through."""

@@ -245,6 +245,19 @@ class TestCheck:
         (problem,) = problems(path=f"{tmp_path}/{name}")
         assert problem.message.endswith("is a folder")
 
+    def test_an_empty_path(self) -> None:
+        (problem,) = problems(path="")
+        assert problem.message.endswith("is a folder")
+
+    def test_the_home_of_nobody(self) -> None:
+        (problem,) = problems(path="~nobody-of-this-name/events.jsonl")
+        assert problem.message == "the folder ~nobody-of-this-name does not exist"
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has another limit")
+    def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
+        (problem,) = problems(path=str(tmp_path / ("x" * 300)))
+        assert problem.message == "the path cannot be used: File name too long"
+
     @pytest.mark.skipif(os.name == "nt", reason="Windows has no device files")
     def test_a_path_that_is_no_regular_file(self) -> None:
         (problem,) = problems(path=os.devnull)
