@@ -11,23 +11,33 @@ __all__ = ["contained"]
 
 
 @contextmanager
-def contained(kind: str, name: str, distribution: str | None, when: str) -> Iterator[None]:
+def contained(
+    kind: str,
+    name: str,
+    distribution: str | None,
+    when: str,
+    *,
+    passing: tuple[type[Exception], ...] = (ExperimentError,),
+) -> Iterator[None]:
     """Turn what a plugin's code raises into a `BrokenPluginError`, with the cause chained.
 
-    ``SystemExit`` too: a plugin must not be able to end the process. Our own errors say what they
-    mean and pass, and so does an interrupt from the keyboard.
+    ``SystemExit`` too: a plugin must not be able to end the process. An interrupt from the keyboard
+    passes.
 
     Args:
         kind: ``backplane`` or ``step``.
         name: The plugin's name.
         distribution: The distribution it comes from.
         when: The end of the sentence "it raised …".
+        passing: What a plugin may raise: our own errors say what they mean.
     """
     try:
         yield
-    except (KeyboardInterrupt, ExperimentError):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if isinstance(error, passing):
+            raise
         origin = f" from {distribution}" if distribution else ""
         raise BrokenPluginError(
             name,

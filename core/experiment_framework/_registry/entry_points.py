@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from experiment_framework.errors import (
 )
 
 __all__ = ["BACKPLANES", "GROUPS", "STEPS", "Installed", "choices", "choose", "scan"]
+
+_logger: Final = logging.getLogger("experiment_framework.plugins")
 
 BACKPLANES: Final = "experiment_framework.backplanes"
 STEPS: Final = "experiment_framework.plugins"
@@ -45,14 +48,12 @@ class Installed:
     @property
     def distribution(self) -> str:
         """The name of the distribution that it belongs to."""
-        found = self.entry_point.dist
-        return found.name if found else "an unknown distribution"
+        return self._metadata("Name") or "an unnamed distribution"
 
     @property
     def version(self) -> str:
         """That distribution's version."""
-        found = self.entry_point.dist
-        return found.version if found else "unknown"
+        return self._metadata("Version") or "of unknown version"
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}"
@@ -61,16 +62,46 @@ class Installed:
         """Import what the entry point names."""
         return self.entry_point.load()
 
+    def _metadata(self, field: str) -> str | None:
+        try:
+            return self.entry_point.dist.metadata[field] if self.entry_point.dist else None
+        except Exception:  # noqa: BLE001  # its file may be damaged or gone; the plugin may work
+            return None
+
 
 def scan() -> dict[str, dict[str, tuple[Installed, ...]]]:
     """Read the entry points of all distributions once: by group, then by name."""
     found: dict[str, dict[str, tuple[Installed, ...]]] = {}
-    everything = metadata.entry_points()
-    for group in GROUPS.values():
+    for group, entry_points in _entry_points_by_group().items():
         names = found.setdefault(group, {})
-        for entry_point in sorted(everything.select(group=group), key=lambda each: each.name):
+        for entry_point in sorted(entry_points, key=lambda each: each.name):
             names[entry_point.name] = (*names.get(entry_point.name, ()), Installed(entry_point))
     return found
+
+
+def _entry_points_by_group() -> dict[str, list[metadata.EntryPoint]]:
+    try:
+        everything = metadata.entry_points()
+        return {group: list(everything.select(group=group)) for group in GROUPS.values()}
+    except Exception:  # noqa: BLE001  # whatever a damaged file makes of the standard library
+        readable = list(_readable_entry_points())
+        return {
+            group: [each for each in readable if each.group == group] for group in GROUPS.values()
+        }
+
+
+def _readable_entry_points() -> Iterator[metadata.EntryPoint]:
+    """Go through the distributions one by one, so that a damaged one spoils no other."""
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        try:
+            name = _normalized(distribution.metadata["Name"] or "")
+            points = () if name in seen else distribution.entry_points
+            seen.add(name)
+        except Exception as error:  # noqa: BLE001  # as above
+            _logger.warning("passed over %s: its metadata cannot be read: %s", distribution, error)
+        else:
+            yield from points
 
 
 def choices(environ: Mapping[str, str]) -> dict[str, str]:

@@ -170,5 +170,6 @@ def default_registry() -> Registry:
 
 
 def _imported(found: Installed) -> Any:
-    with contained(found.kind, found.name, found.distribution, "when it was imported"):
+    origin = found.kind, found.name, found.distribution
+    with contained(*origin, "when it was imported", passing=()):
         return found.load()

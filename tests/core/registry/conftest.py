@@ -70,6 +70,7 @@ SAMPLES = (
     Sample("exiting-sink", "import sys; sys.exit('bye')", {BACKPLANES: {"exiting": "Sink"}}),
     Sample("killing-sink", "import os; os._exit(3)", {BACKPLANES: {"killing": "Sink"}}),
     Sample("hanging-sink", "import time; time.sleep(600)", {BACKPLANES: {"hanging": "Sink"}}),
+    Sample("chatty-sink", "print('hello', flush=True)\n" + SINK, {BACKPLANES: {"chatty": "Sink"}}),
     Sample("needy-sink", "import package_that_is_not_there", {BACKPLANES: {"needy": "Sink"}}),
     Sample("misspelt-sink", MISSPELT, {BACKPLANES: {"misspelt": "Sink"}}),
     Sample("marked-module", MARKED_MODULE, {BACKPLANES: {"marked": ""}}),

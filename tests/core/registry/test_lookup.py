@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from experiment_framework._registry import Registry
+from experiment_framework._registry.inspection import inspect_all
 from experiment_framework.errors import UnknownPluginError
 
 
@@ -82,3 +84,24 @@ def test_a_backplane_of_ours_that_is_not_installed_is_answered_with_how_to_insta
 def test_an_unknown_step_is_answered_with_the_nearest_key(registry: Registry) -> None:
     with pytest.raises(UnknownPluginError, match="Did you mean 'samplingRate'"):
         registry.load_step("samplingrate")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    {
+        "entry_points.txt": b"[experiment_framework.backplanes]\nno equals sign\n",
+        "METADATA": b"\xff\xfe",
+    }.items(),
+    ids=lambda damage: damage[0],
+)
+def test_a_damaged_distribution_spoils_no_other(
+    registry: Registry, damage: tuple[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    information = tmp_path / "damaged-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: damaged\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[experiment_framework.backplanes]\nx = y:z\n")
+    (information / damage[0]).write_bytes(damage[1])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert registry.load_backplane("memory").name == "memory"
+    inspect_all(registry)
