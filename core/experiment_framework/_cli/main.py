@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import IO, Any, Final
 
@@ -20,11 +21,39 @@ __all__ = ["experiment", "main"]
 _NAME: Final = "experiment"
 
 
+class _ReaderGoneError(Exception):
+    """Nobody reads what a command prints; click would take it for a failure."""
+
+
+@contextmanager
+def _noticing_the_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
 class Program(LazyCommands):
     """The root of the command line: what a command raises on purpose ends here, in one line.
 
     A bug is not caught: its traceback is what its report needs.
     """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse the arguments; help is printed here."""
+        with _noticing_the_reader():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that the arguments name."""
+        with _noticing_the_reader():
+            return super().invoke(ctx)
 
     def main(
         self,
@@ -48,7 +77,7 @@ def _exit_code(run: Callable[[], Any]) -> int:
     try:
         code = run()
         click.echo(nl=False)  # what is still buffered fails here, not when Python exits
-    except BrokenPipeError:
+    except (_ReaderGoneError, BrokenPipeError):
         _forget_output()
         return READER_GONE
     except (click.Abort, KeyboardInterrupt):

@@ -29,7 +29,7 @@ def open_plane(path: Path, *, room_timeout: float | None = None) -> Iterator[Dat
     config = load(path)
     options = config.data_plane
     if room_timeout is not None:
-        options = attrs.evolve(
+        options = attrs.evolve(  # type: ignore[misc]  # mypy does not see that @options is attrs
             options, failure_mode="block", block_timeout_ms=round(room_timeout * 1000)
         )
     plane = DataPlane(

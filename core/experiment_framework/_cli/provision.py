@@ -27,9 +27,11 @@ _STYLES: Final = {"created": "green", "exists": "dim", "failed": "bold red"}
 def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
     """Create the topics or tables that FILE names; what is there is left as it is."""
     with open_plane(config) as plane:
-        provisioned = plane.provision()
+        provisioned = plane.provision() if plane.hooks.provision else []
     if as_json:
         print_json(provisioned)
+    elif not provisioned:
+        click.echo("there is nothing to provision")
     else:
         made = table("What", "Result", "Detail")
         for item in provisioned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 import click
@@ -47,22 +48,19 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+def table(*columns: str, show_header: bool = True) -> Table:
     """Make a table in the one style that all commands have."""
-    made = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
-    made.padding = (0, 2, 0, 0)
+    made = Table(box=None, show_header=show_header, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(column, header_style="bold", overflow="fold")
     return made
 
 
-def facts(rows: dict[str, str | Text]) -> Table:
+def facts(rows: Mapping[str, str | Text]) -> Table:
     """Make a table of names and what they are."""
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(overflow="fold")
+    made = table("", "", show_header=False)
     for name, value in rows.items():
-        made.add_row(name, value)
+        made.add_row(Text(name, style="dim"), value)
     return made
 
 

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from experiment_framework._cli.main import experiment
+
+Run = Callable[..., Result]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+EXPERIMENT = str(Path(sys.executable).with_name("experiment"))
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run a command in this process; what is raised besides exits is raised here, too."""
+
+    def run(*arguments: str | Path, **options: object) -> Result:
+        return CliRunner().invoke(
+            experiment,
+            [str(argument) for argument in arguments],
+            prog_name="experiment",
+            catch_exceptions=False,
+            **options,  # type: ignore[arg-type]  # those of CliRunner.invoke
+        )
+
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a command as a program of its own; what is left of it ends with the test."""
+    with ExitStack() as stack:
+
+        def start(
+            *arguments: str | Path, environ: Mapping[str, str] | None = None, **options: object
+        ) -> subprocess.Popen[bytes]:
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            process = subprocess.Popen(
+                [EXPERIMENT, *map(str, arguments)],
+                env={**os.environ, **(environ or {})},
+                **(pipes | options),  # type: ignore[arg-type]  # those of Popen
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def file_config(tmp_path: Path) -> Path:
+    """A configuration whose events land in ``events.jsonl`` beside it."""
+    config = tmp_path / "experiments.yaml"
+    config.write_text(
+        "experimentFramework:\n"
+        "  dataPlane:\n"
+        "    flushIntervalMs: 10\n"
+        "    backplane:\n"
+        "      type: file\n"
+        f"      options: {{path: {tmp_path / 'events.jsonl'}}}\n"
+    )
+    return config
+
+
+@pytest.fixture
+def bad_config(tmp_path: Path) -> Path:
+    """A configuration with two problems."""
+    config = tmp_path / "bad.yaml"
+    config.write_text(
+        "experimentFramework:\n"
+        "  dataPlane:\n"
+        "    batchsize: 500\n"
+        "    backplane:\n"
+        "      type: file\n"
+        "      options: {path: 7}\n"
+    )
+    return config
