@@ -130,7 +130,7 @@ class SeriesReader:
                 continue
             try:
                 record = Record.from_body(body)
-            except (DecodeError, RecursionError, OverflowError) as error:
+            except DecodeError as error:
                 self._skip(lines, f"is {error}")
                 continue
             if self._query.matches(record):
