@@ -23,6 +23,10 @@ _SLICE = 0.1
 """Seconds a wait lasts at most before it looks again: Ctrl-C gets through on every platform."""
 
 
+_NEARLY_FULL = 0.8
+"""The fill of the queue from which on somebody should look."""
+
+
 class BatchWorker:
     """Collects records into batches and writes them, in order, on a thread of its own.
 
@@ -132,13 +136,13 @@ class BatchWorker:
             fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)
             age = time.monotonic() - self._oldest if self._queue else 0.0
             trouble = self._trouble
-        unhealthy = (f"the last batch could not be written: {trouble}",) if trouble else ()
-        degraded = (f"the queue is {fill:.0%} full",) if fill >= 0.8 else ()  # noqa: PLR2004  # a fifth is left
+        unhealthy = own.reasons if own.status == "UNHEALTHY" else ()
+        if trouble and not unhealthy:
+            unhealthy = (f"the last batch could not be written: {trouble}",)
+        degraded = own.reasons if own.status == "DEGRADED" else ()
+        if fill >= _NEARLY_FULL:
+            degraded += (f"the queue is {fill:.0%} full",)
         details = own.details | {"queueFill": round(fill, 4), "oldestPendingSeconds": round(age, 3)}
-        if own.status == "UNHEALTHY":
-            unhealthy = own.reasons + unhealthy
-        elif own.status == "DEGRADED":
-            degraded = own.reasons + degraded
         return Health.judge(unhealthy=unhealthy, degraded=degraded, details=details)
 
     def _start(self) -> None:
