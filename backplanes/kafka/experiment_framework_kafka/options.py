@@ -116,9 +116,9 @@ class ProvisionOptions:
 class KafkaOptions:
     """Options of the Kafka backplane."""
 
-    brokers: Annotated[list[str], Meta(min_length=1)] = option(
-        separator=",", help="Brokers to start from, each `host:port`."
-    )
+    brokers: Annotated[
+        list[str], Meta(min_length=1, examples=[["${KAFKA_BROKERS:-localhost:9092}"]])
+    ] = option(separator=",", help="Brokers to start from, each `host:port`.")
     topic: str | None = option(
         default=None,
         help="One topic for all event types; otherwise each type has its own.",

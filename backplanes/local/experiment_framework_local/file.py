@@ -34,7 +34,7 @@ __all__ = ["FileBackplane", "FileOptions"]
 class FileOptions:
     """Options of the file backplane."""
 
-    path: str = option(
+    path: Annotated[str, Meta(examples=["experiment-events.jsonl"])] = option(
         help="The file, in a folder that exists; `~` is the home folder. Rotated files are put "
         "beside it: `events.jsonl` becomes `events-20260102T030405.123456Z.jsonl`, by the time in "
         "UTC of its last record."

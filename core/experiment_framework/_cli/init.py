@@ -15,7 +15,7 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import json_option
 from experiment_framework._cli.starting_text import starting_text
-from experiment_framework._cli.terminal import console, print_json
+from experiment_framework._cli.terminal import console, print_json, table
 from experiment_framework._cli.whole_schema import whole_schema
 from experiment_framework._registry import Registry, default_registry
 from experiment_framework.errors import PluginError
@@ -98,8 +98,11 @@ def _write(contents: dict[Path, bytes], *, force: bool) -> None:
 def _show(file: Path, schema_file: Path) -> None:
     out = console()
     out.print(f"wrote {file} and {schema_file}")
+    out.print()
+    made = table("", "", show_header=False)
     for step, why in _next_steps(file):
-        out.print(Text.assemble("  ", (step, "cyan"), (f"  {why}", "dim")))
+        made.add_row(Text(step, style="cyan"), Text(why, style="dim"))
+    out.print(made)
 
 
 def _next_steps(file: Path) -> Iterator[tuple[str, str]]:
