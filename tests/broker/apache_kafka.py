@@ -6,8 +6,10 @@ import atexit
 import logging
 import os
 import signal
+import struct
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -28,6 +30,7 @@ __all__ = ["ApacheKafka", "KafkaUnavailableError"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 CLUSTER_ID = "test-cluster-000000000"
 
 JVM_OPTIONS = (
@@ -149,6 +152,17 @@ class ApacheKafka:
         """Let it go on after `pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def stored_codecs(self, topic: str) -> set[str]:
+        """Name the compression of each batch of a topic, from the bytes on disk.
+
+        No consumer says how a batch was compressed.
+        """
+        return {
+            CODECS[codec]
+            for segment in self._data.glob(f"{topic}-*/*.log")
+            for codec in _batch_codecs(segment.read_bytes())
+        }
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -219,6 +233,15 @@ class ApacheKafka:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_SECONDS)
+
+
+def _batch_codecs(segment: bytes) -> Iterator[int]:
+    """Read the attributes of each batch of a log segment (record batches of version 2)."""
+    start = 0
+    while start < len(segment):
+        _, length, _, _, _, attributes = struct.unpack_from(">qiibIH", segment, start)
+        yield attributes & 0b111
+        start += 12 + length
 
 
 def _kill_with_this_process(pid: int) -> subprocess.Popen[bytes]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.consumer.fetcher import ConsumerRecord
 
-__all__ = ["Found", "create_topics", "send", "stored_records"]
+__all__ = ["Found", "TopicDescription", "create_topics", "describe_topic", "send", "stored_records"]
 
 READ_SECONDS = 30.0
 
@@ -31,6 +31,15 @@ class Found:
     headers: dict[str, bytes]
 
 
+@dataclass(frozen=True)
+class TopicDescription:
+    """A topic as the broker describes it; ``settings`` are those that are not defaults."""
+
+    partitions: int
+    replicas: int
+    settings: dict[str, str]
+
+
 def create_topics(servers: str, partitions: Mapping[str, int]) -> None:
     """Create topics with so many partitions each, and wait until they can be used."""
     admin = KafkaAdminClient(bootstrap_servers=servers)
@@ -39,6 +48,22 @@ def create_topics(servers: str, partitions: Mapping[str, int]) -> None:
         admin.create_topics(topics, timeout_ms=20_000, wait_for_metadata=True)
     finally:
         admin.close()
+
+
+def describe_topic(servers: str, name: str) -> TopicDescription:
+    """Ask the broker what a topic is like."""
+    admin = KafkaAdminClient(bootstrap_servers=servers)
+    try:
+        partitions = admin.describe_topics([name])[0]["partitions"]
+        resource = ConfigResource(ConfigResourceType.TOPIC, name)
+        settings = admin.describe_configs([resource])["topic"][name]
+    finally:
+        admin.close()
+    return TopicDescription(
+        partitions=len(partitions),
+        replicas=min(len(partition["replica_nodes"]) for partition in partitions),
+        settings={key: entry["value"] for key, entry in settings.items()},
+    )
 
 
 def send(servers: str, topic: str, values: Iterable[bytes]) -> None:

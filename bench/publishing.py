@@ -1,0 +1,200 @@
+"""`DataPlane.publish` beside raw `Producer.produce`, alternating in one process.
+
+The raw side is given what the data plane has to make: encoded bodies, keys and headers, ready. It
+has a delivery callback, the data plane's own client settings, and polls as it should.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TypeAlias
+
+from confluent_kafka import KafkaError, Message, Producer
+from experiment_framework import DataPlane, Exposure
+from experiment_framework.envelope import Envelope, Record, encode
+
+from bench.report import Spread, percentiles, table
+from bench.workload import CORRELATION_ID, TOPIC, make_event, make_plane
+
+Headers: TypeAlias = list[tuple[str, str | bytes | None]]
+
+POLL_EVERY = 64
+FLUSH_SECONDS = 60.0
+
+
+@dataclass
+class Round:
+    """What one round of one side took: seconds until all were queued, until all had arrived."""
+
+    events: int
+    queued: float
+    arrived: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Events per second that one thread can publish."""
+        return self.events / self.queued
+
+
+@dataclass
+class Raw:
+    """The client that anybody would write by hand, at its best."""
+
+    producer: Producer
+    records: Sequence[tuple[bytes, bytes, Headers]]
+    delivered: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+        """Count what arrived."""
+        if error is None:
+            self.delivered += 1
+        else:
+            self.errors.append(error.name())
+
+    def publish_all(self) -> None:
+        """Produce each record once."""
+        produce, poll, on_delivery = self.producer.produce, self.producer.poll, self.on_delivery
+        for number, (body, key, headers) in enumerate(self.records):
+            produce(TOPIC, body, key, headers=headers, on_delivery=on_delivery)
+            if not number % POLL_EVERY:
+                poll(0)
+
+    def flush(self) -> None:
+        """Wait until all have arrived."""
+        self.producer.flush(FLUSH_SECONDS)
+
+
+@dataclass
+class Ours:
+    """The data plane, as an application calls it."""
+
+    plane: DataPlane
+    events: Sequence[Exposure]
+
+    def publish_all(self) -> None:
+        """Publish each event once."""
+        publish = self.plane.publish
+        for event in self.events:
+            publish(event, correlation_id=CORRELATION_ID)
+
+    def flush(self) -> None:
+        """Wait until all have arrived."""
+        self.plane.flush(FLUSH_SECONDS)
+
+
+def measure_publishing(servers: str, *, rounds: int, events: int) -> None:
+    """Print rates and their ratio, then what a single publish takes."""
+    made = [make_event(number) for number in range(events)]
+    with make_plane(servers) as plane:
+        raw = Raw(_raw_producer(plane), [_raw_record(event) for event in made])
+        ours = Ours(plane, made)
+        # Connections, metadata and caches: the first round of each side is not counted.
+        _run(raw, events)
+        _run(ours, events)
+        pairs = [_pair(ours, raw, events, ours_first=bool(turn % 2)) for turn in range(rounds)]
+        _print_rates(pairs, body=len(raw.records[0][0]))
+        _print_latencies(ours, raw)
+        _print_losses(ours, raw)
+
+
+def _pair(ours: Ours, raw: Raw, events: int, *, ours_first: bool) -> tuple[Round, Round]:
+    if ours_first:
+        mine = _run(ours, events)
+        return mine, _run(raw, events)
+    other = _run(raw, events)
+    return _run(ours, events), other
+
+
+def _run(side: Ours | Raw, events: int) -> Round:
+    cpu = time.process_time()
+    started = time.perf_counter()
+    side.publish_all()
+    queued = time.perf_counter()
+    side.flush()
+    arrived = time.perf_counter()
+    return Round(events, queued - started, arrived - started, time.process_time() - cpu)
+
+
+def _raw_producer(plane: DataPlane) -> Producer:
+    settings = dict(plane.hooks.client_settings(plane.hooks.options))
+    return Producer({**settings, "delivery.report.only.error": False})
+
+
+def _raw_record(event: Exposure) -> tuple[bytes, bytes, Headers]:
+    record: Record = encode(Envelope.around(event, correlation_id=CORRELATION_ID))
+    return record.body, event.experiment_name.encode(), [*record.headers()]
+
+
+def _print_rates(pairs: Sequence[tuple[Round, Round]], *, body: int) -> None:
+    mine, raw = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+    def row(name: str, value: Callable[[Round], float], unit: str) -> list[str]:
+        ratios = Spread([value(ours) / value(other) for ours, other in pairs])
+        return [
+            name,
+            f"{median(map(value, mine)):,.1f} {unit}",
+            f"{median(map(value, raw)):,.1f} {unit}",
+            str(ratios),
+        ]
+
+    table(
+        f"publish beside raw produce: {len(pairs)} alternating rounds of {mine[0].events:,} events "
+        f"of {body} bytes",
+        ["", "publish", "produce", "ratio: median (min to max)"],
+        [
+            row("published", lambda one: one.rate / 1000, "k/s"),
+            row("arrived", lambda one: one.events / one.arrived / 1000, "k/s"),
+            row("CPU per event", lambda one: one.cpu / one.events * 1e6, "µs"),
+        ],
+    )
+
+
+def _print_latencies(ours: Ours, raw: Raw) -> None:
+    publish, produce = ours.plane.publish, raw.producer.produce
+
+    def one_publish(number: int) -> None:
+        publish(ours.events[number], correlation_id=CORRELATION_ID)
+
+    def one_produce(number: int) -> None:
+        body, key, headers = raw.records[number]
+        produce(TOPIC, body, key, headers=headers, on_delivery=raw.on_delivery)
+        if not number % POLL_EVERY:
+            raw.producer.poll(0)
+
+    count = len(ours.events)
+    rows = []
+    for name, pause, calls in (("without a pause", 0, count), ("5,000 a second", 200_000, 20_000)):
+        for side, call in (("publish", one_publish), ("produce", one_produce)):
+            taken = _time_each(call, min(calls, count), pause)
+            rows.append([side, name, *percentiles(taken, 50, 99, 99.9), f"{max(taken) / 1e3:,.0f}"])
+            ours.flush()
+            raw.flush()
+    table("one call, in µs", ["", "", "p50", "p99", "p99.9", "longest"], rows)
+
+
+def _time_each(call: Callable[[int], None], count: int, pause_ns: int) -> list[int]:
+    clock = time.perf_counter_ns
+    taken = []
+    due = clock()
+    for number in range(count):
+        if pause_ns:
+            due += pause_ns
+            time.sleep(max(0, due - clock()) / 1e9)
+        started = clock()
+        call(number)
+        taken.append(clock() - started)
+    return taken
+
+
+def _print_losses(ours: Ours, raw: Raw) -> None:
+    stats = ours.plane.stats()
+    print(
+        f"data plane: {stats.offered:,} offered, {stats.delivered:,} delivered, "
+        f"{stats.failed:,} failed, {stats.dropped_total:,} dropped; "
+        f"raw: {raw.delivered:,} delivered, {len(raw.errors):,} failed"
+    )
