@@ -15,6 +15,7 @@ __all__ = [
     "arms",
     "bare",
     "bounds",
+    "is_annotated",
     "is_list",
     "is_literal",
     "is_mapping",
@@ -27,19 +28,25 @@ __all__ = [
 
 _LISTS: Final = (list, tuple, collections.abc.Sequence)
 _MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_PLURALS: Final = {int: "integers", float: "numbers", str: "strings"}
 _WORDS: Final = {bool: "true or false", int: "integer", float: "number", str: "string"}
+
+
+def is_annotated(annotation: Any) -> bool:
+    """Whether it carries bounds or other extras."""
+    return get_origin(annotation) is Annotated
 
 
 def bare(annotation: Any) -> Any:
     """Strip `Annotated`."""
-    while get_origin(annotation) is Annotated:
+    while is_annotated(annotation):
         annotation = get_args(annotation)[0]
     return annotation
 
 
 def bounds(annotation: Any) -> tuple[Meta, ...]:
     """Give the bounds that an annotation carries."""
-    if get_origin(annotation) is not Annotated:
+    if not is_annotated(annotation):
         return ()
     return tuple(extra for extra in get_args(annotation)[1:] if isinstance(extra, Meta))
 
@@ -108,7 +115,8 @@ def _plain_text(annotation: Any) -> str:
         choices = get_args(annotation)
         return ("one of " if len(choices) > 1 else "") + ", ".join(map(python_text, choices))
     if is_list(annotation):
-        return f"list of {type_text(item_type(annotation))}"
+        inner = item_type(annotation)
+        return f"list of {_PLURALS.get(inner) or type_text(inner)}"
     if is_mapping(annotation):
         return f"mapping to {type_text(item_type(annotation))}"
     if is_options(annotation):
@@ -130,7 +138,7 @@ def _limits(meta: Meta, annotation: Any) -> str:
     words += [f"below {meta.lt}"] * (meta.lt is not None)
     words += [f"a multiple of {meta.multiple_of}"] * (meta.multiple_of is not None)
     words += [f"that matches `{meta.pattern}`"] * (meta.pattern is not None)
-    unit = "" if is_number else " long" if bare(annotation) is str else " entries"
+    unit = "" if is_number else " characters" if bare(annotation) is str else " of them"
     words += [f"at least {meta.min_length}{unit}"] * (meta.min_length is not None)
     words += [f"at most {meta.max_length}{unit}"] * (meta.max_length is not None)
     return "".join(f" {word}" if word.startswith("from") else f", {word}" for word in words)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from experiment_framework._config.annotations import type_text
+from experiment_framework._config.annotations import bare, is_list, type_text
 from experiment_framework._config.fields import OptionField, option_fields
 from experiment_framework._config.findings import NOTHING, Finding, Refusal
 from experiment_framework._config.nodes import (
@@ -130,10 +130,16 @@ class Gathering:
                     self._values[field.name] = self._convert_field(field, misspelt[field.key])
                 except Refusal:
                     continue
-        try:
-            return self._made()
-        except Refusal:
-            return NOTHING
+        return self._unchecked()
+
+    def _unchecked(self) -> Any:
+        instance = object.__new__(self._class)
+        for field in self._fields:
+            value = self._values.get(field.name, NOTHING)
+            if value is NOTHING:
+                value = _empty(field) if field.is_required else field.default()
+            object.__setattr__(instance, field.name, value)
+        return instance
 
     def _made(self) -> Any:
         names = {field.name: field.attribute.alias or field.name for field in self._fields}
@@ -150,6 +156,12 @@ class Gathering:
             ) from None
         except (ValueError, TypeError) as error:
             raise refuse(self._node, f"these options are refused: {error}") from None
+
+
+def _empty(field: OptionField) -> Any:
+    """Stand in for a value that is not there; nothing that is found out about it is told."""
+    kind = bare(field.type)
+    return [] if is_list(kind) else "" if kind is str else None
 
 
 def separated(field: OptionField, node: Node) -> Node:

@@ -28,7 +28,7 @@ def place_checked(problem: Problem, options: Node, options_class: type[Any]) -> 
     for path in dict.fromkeys((problem.path, *problem.involves)):
         node = find(options, path)
         if node is not None and node.span is not None and path:
-            places.append(Related(node.key_span or node.span, ""))
+            places.append(Related(node.key_span or node.span, "written here"))
             places += node.via
         elif node is None and (default := default_text(options_class, path)) is not None:
             notes.append(f"{format_path(path)} is {default} by default; it was not written")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
+from typing import Any, Final, TypeAlias, get_args, get_origin
 
 import msgspec
 from cattrs import Converter
@@ -17,6 +17,7 @@ from experiment_framework._config.annotations import (
     arms,
     bare,
     bounds,
+    is_annotated,
     is_list,
     is_literal,
     is_mapping,
@@ -219,7 +220,7 @@ def _make_converter() -> Converter:
         (is_mapping, _structure_mapping),
         (is_literal, lambda _: scalars.to_literal),
         (is_union, _structure_union),
-        (lambda t: get_origin(t) is Annotated, _structure_annotated),
+        (is_annotated, _structure_annotated),
     ):
         converter.register_structure_hook_factory(
             is_meant, lambda t, factory=factory: _guarded(factory(t))

@@ -24,7 +24,7 @@ from experiment_framework._config.nodes import (
 from experiment_framework._config.rendering import Renderer
 from experiment_framework._config.secrets import Secrets
 from experiment_framework._config.sensitive import spans_below, suspected, texts_below
-from experiment_framework._config.source import MAX_BYTES, Source, read_source
+from experiment_framework._config.source import MAX_BYTES, Source, read_source, source_name
 from experiment_framework._config.suggestions import closest
 from experiment_framework._problems import Problem
 from experiment_framework.dataplane_options import DataPlaneOptions
@@ -159,23 +159,26 @@ class _Loading:
         findings = [self._located(finding, secrets) for finding in findings]
         renderer = Renderer(self._source if is_text else None, secrets, hidden)
         rendering = renderer.render(self._source.name, findings)
-        return [finding.problem for finding in findings], rendering
+        return [self._noted(finding) for finding in findings], rendering
 
     def _located(self, finding: Finding, secrets: Secrets) -> Finding:
         problem = secrets.mask(finding.problem)
         if problem.path[:1] == (ROOT,) and len(problem.path) > 1:
             problem = msgspec.structs.replace(problem, path=problem.path[1:])
         if finding.span is not None and self._source.text:
-            notes = tuple(
-                f"{related.label}: {self._source.location(related.span.start)}"
-                for related in finding.related
-            )
-            problem = msgspec.structs.replace(
-                problem,
-                location=self._source.location(finding.span.start),
-                notes=(*notes, *problem.notes),
-            )
+            location = self._source.location(finding.span.start)
+            problem = msgspec.structs.replace(problem, location=location)
         return msgspec.structs.replace(finding, problem=problem)
+
+    def _noted(self, finding: Finding) -> Problem:
+        """Give a problem that says in words what its rendering shows as lines."""
+        if not self._source.text:
+            return finding.problem
+        notes = tuple(
+            f"{related.label}: {self._source.location(related.span.start)}"
+            for related in finding.related
+        )
+        return msgspec.structs.replace(finding.problem, notes=(*notes, *finding.problem.notes))
 
     def _parsed(self, source: str | os.PathLike[str] | Mapping[str, Any], max_bytes: int) -> Node:
         if isinstance(source, Mapping):
@@ -184,7 +187,7 @@ class _Loading:
         from experiment_framework._config.parsing import compose
         from experiment_framework._config.tree import Builder
 
-        self._source = Source(os.fspath(source) if not isinstance(source, str) else source, "")
+        self._source = Source(source_name(source), "")
         self._source = read_source(source, max_bytes)
         root, findings = compose(self._source)
         self._findings += findings

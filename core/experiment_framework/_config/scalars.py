@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from experiment_framework._config.annotations import (
+    arms,
     bare,
     is_list,
     is_literal,
@@ -162,7 +163,9 @@ def _described_scalar(node: Scalar) -> str:
     if node.is_null:
         return node.text or "nothing"
     text = node.text if len(node.text) <= _LONGEST_SHOWN else node.text[:_LONGEST_SHOWN] + "…"
-    if not node.plain or node.variables:
+    if node.variables:
+        return f'"{text}", from {", ".join(f"${{{name}}}" for name in node.variables)}'
+    if not node.plain:
         return f'the string "{text}"'
     value = plain_value(node.text)
     if isinstance(value, bool):
@@ -181,7 +184,8 @@ def _unquoted(node: Node, annotation: Any) -> Scalar:
 
 def mistaken(node: Node, annotation: Any, suggestion: str | None = None) -> Refusal:
     """Make the refusal of a value of another kind."""
-    kind = bare(annotation)
+    members = arms(annotation)
+    kind = bare(members[0]) if len(members) == 1 else annotation
     word = _KINDS.get(kind) or (
         "one of the choices"
         if is_literal(kind)

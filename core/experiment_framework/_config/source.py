@@ -12,9 +12,10 @@ import msgspec
 from experiment_framework._config.findings import Finding, Refusal
 from experiment_framework._problems import Location, Problem
 
-__all__ = ["MAX_BYTES", "Source", "read_source"]
+__all__ = ["MAX_BYTES", "Source", "read_source", "source_name"]
 
 MAX_BYTES: Final = 256 * 1024
+_TEXT: Final = "<text>"
 _MAPPING_STARTS: Final = ("{", "experimentFramework:", "---", "%YAML")
 
 
@@ -49,6 +50,13 @@ class Source(msgspec.Struct, frozen=True, dict=True):
         return start, end
 
 
+def source_name(source: str | os.PathLike[str]) -> str:
+    """Give the name of a file as it was given, or ``<text>`` for what is text itself."""
+    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith(_MAPPING_STARTS)):
+        return _TEXT
+    return os.fspath(source)
+
+
 def read_source(source: str | os.PathLike[str], max_bytes: int) -> Source:
     """Read a file, or take text as it is.
 
@@ -59,10 +67,10 @@ def read_source(source: str | os.PathLike[str], max_bytes: int) -> Source:
     Raises:
         Refusal: It cannot be read, is too large, or is not UTF-8.
     """
-    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith(_MAPPING_STARTS)):
-        name, data = "<text>", source.encode(errors="surrogatepass")
+    name = source_name(source)
+    if isinstance(source, str) and name == _TEXT:
+        data = source.encode(errors="surrogatepass")
     else:
-        name = os.fspath(source)
         data = _read(name, max_bytes)
     if len(data) > max_bytes:
         raise _refusal(
