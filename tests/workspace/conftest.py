@@ -35,7 +35,8 @@ def plain_python(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFa
     if os.environ.get("UV_OFFLINE"):
         pytest.skip("UV_OFFLINE is set, and pip has to fetch what the wheels require")
     python = plain_environment(tmp_path_factory.mktemp("plain") / "environment")
-    _run([str(python), "-m", "pip", "install", "--quiet", *map(str, wheels.values())])
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-compile"]
+    _run([*pip, *map(str, wheels.values())])
     return python
 
 

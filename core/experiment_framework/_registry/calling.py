@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,10 +12,24 @@ import attrs
 
 from experiment_framework.plugin.hookspecs import PROJECT, BackplaneHooks
 
-__all__ = ["HOOKS", "Call", "nearest"]
+__all__ = ["HOOKS", "Call", "nearest", "parameters_of"]
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Give a function's parameters; their annotations need not mean anything at run time."""
+    if sys.version_info >= (3, 14):
+        # By default its annotations would be evaluated, and what only a type checker imports is
+        # not there.
+        from annotationlib import Format
+
+        signature = inspect.signature(function, annotation_format=Format.STRING)
+    else:
+        signature = inspect.signature(function)
+    return list(signature.parameters.values())
+
 
 HOOKS: Final[dict[str, tuple[str, ...]]] = {
-    name: tuple(inspect.signature(function).parameters)[1:]
+    name: tuple(parameter.name for parameter in parameters_of(function)[1:])
     for name, function in vars(BackplaneHooks).items()
     if hasattr(function, f"{PROJECT}_spec")
 }

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from experiment_framework._registry.calling import HOOKS, Call
+from experiment_framework._registry.calling import HOOKS, Call, parameters_of
 from experiment_framework.plugin.backplane import Backplane
 from experiment_framework.plugin.hookspecs import PROJECT
 
@@ -97,7 +97,7 @@ def _function(target: object, name: str) -> Any | None:
 def _implementation(
     target: object, name: str, found: Any, marks: Mapping[str, Any]
 ) -> Implementation:
-    parameters = list(inspect.signature(getattr(target, name)).parameters.values())
+    parameters = parameters_of(getattr(target, name))
     if isinstance(target, type) and isinstance(found, types.FunctionType):
         parameters = parameters[1:]
     return Implementation(name, marks.get("specname") or name, found, marks, parameters)

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from experiment_framework._problems import Problem
+from experiment_framework._registry.calling import parameters_of
 from experiment_framework._registry.checks import check_hooks
 from experiment_framework._registry.containment import contained
 from experiment_framework._registry.hooks import Hooks, resolve
@@ -54,7 +55,7 @@ class BackplanePlugin:
         check_hooks(target, name=name, distribution=distribution)
         with contained("backplane", name, distribution, "when it was asked for its options class"):
             found = _options_class(name, target)
-        if not attrs.has(found):
+        if not (isinstance(found, type) and attrs.has(found)):
             raise HookError(
                 name,
                 f"backplane '{name}': its options class {found!r} has to be made with @options",
@@ -120,7 +121,7 @@ def _options_class(name: str, target: Any) -> Any:
 
 
 def _takes_options(cls: type) -> bool:
-    return bool(inspect.signature(cls).parameters)
+    return bool(parameters_of(cls))
 
 
 def _instance(target: Any, options: object) -> Any:

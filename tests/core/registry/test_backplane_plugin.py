@@ -99,6 +99,17 @@ class TestTheOptionsClass:
         with pytest.raises(HookError, match="made with @options"):
             plugin(Wrong)
 
+    def test_has_to_be_a_class(self) -> None:
+        class Wrong(Backplane):  # type: ignore[type-arg]
+            @classmethod
+            def configuration(cls) -> Options:
+                return Options()
+
+            def write_batch(self, records: Sequence[Record]) -> None: ...
+
+        with pytest.raises(HookError, match="made with @options"):
+            plugin(Wrong)
+
 
 class TestCheck:
     def test_gives_the_plugins_problems(self) -> None:
