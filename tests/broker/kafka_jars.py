@@ -79,4 +79,4 @@ def _copy_dependencies(maven: str, jars: Path) -> None:
 
 def _cache() -> Path:
     shared = os.environ.get("XDG_CACHE_HOME")
-    return Path(shared) / "experiment-framework" if shared else REPOSITORY / ".cache"
+    return Path(shared) / "experiment-framework" if shared else REPOSITORY / ".kafka"

@@ -8,6 +8,7 @@ import pytest
 from apache_kafka import ApacheKafka
 from experiment_framework import DataPlane, Exposure
 from kafka_audit import stored_records
+from waiting import wait_until
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
@@ -44,5 +45,11 @@ def test_every_compatible_acknowledgement_delivers(
     ids = {plane.publish(event).event_id for event in exposures(300)}
     result = plane.close(timeout=30)
     assert (result.delivered, result.is_complete) == (300, True)
-    stored = stored_records(kafka_broker.bootstrap_servers, topic)
-    assert sorted(found.headers["event-id"].decode() for found in stored) == sorted(ids)
+
+    def stored_ids() -> list[str]:
+        stored = stored_records(kafka_broker.bootstrap_servers, topic)
+        return sorted(found.headers["event-id"].decode() for found in stored)
+
+    # Without acknowledgement, delivered means sent: the broker may still be storing.
+    wait_until(lambda: len(stored_ids()) >= 300, timeout=10, what="300 stored records")
+    assert stored_ids() == sorted(ids)
