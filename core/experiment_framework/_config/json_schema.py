@@ -184,7 +184,8 @@ def _of(annotation: Any) -> Schema:
 
 def _scalar(kind: Any, metas: tuple[msgspec.Meta, ...]) -> Schema:
     if kind in (str, Path):
-        return {**_TEXT, **_limits(str, metas)}
+        limits = _limits(str, metas)
+        return {"anyOf": [_TEXT | limits, dict(_INTERPOLATED)]} if limits else dict(_TEXT)
     if kind in (bool, int, float):
         return {"anyOf": [_leaf(kind, metas), dict(_INTERPOLATED)]}
     return {}
