@@ -26,8 +26,11 @@ NAIVE: Final = (
 )
 
 MAX_DEPTH: Final = 64
-MAX_VALUES: Final = 1_000_000
+MAX_VALUES: Final = 100_000
 """A structure that shares its parts can be small in memory and without end as JSON."""
+
+_WIDE: Final = 256
+"""A container with more items is not looked at quickly: its values are counted."""
 
 _SCALARS: Final = frozenset({str, int, bool, NoneType})
 
@@ -56,9 +59,11 @@ def format_time(moment: datetime) -> str:
 def is_plain(mapping: dict[Any, Any], levels: int = 3) -> bool:
     """Whether msgspec alone writes a dict as `Normalizer` would.
 
-    The answer for nearly every event, so it is quick rather than complete: what is nested deeper
-    than ``levels`` gets no for an answer.
+    Asked for every event, so it is quick rather than complete: what is wide, or nested deeper than
+    ``levels``, gets no for an answer.
     """
+    if len(mapping) > _WIDE:
+        return False
     for key, value in mapping.items():
         if type(key) is not str:
             return False
@@ -76,7 +81,7 @@ def is_plain(mapping: dict[Any, Any], levels: int = 3) -> bool:
 def _is_plain_container(value: Any, levels: int) -> bool:
     if type(value) is dict:
         return is_plain(value, levels)
-    if type(value) is not list and type(value) is not tuple:
+    if (type(value) is not list and type(value) is not tuple) or len(value) > _WIDE:
         return False
     return all(
         type(item) in _SCALARS
@@ -125,7 +130,7 @@ class Normalizer:
             message = f"nested deeper than {MAX_DEPTH} levels, or within itself"
             raise Unencodable(f"{path[:60]}…", message)
         if self._values_left < 0:
-            raise Unencodable(path, f"more than {MAX_VALUES} values in one event")
+            raise Unencodable(path, f"more than {MAX_VALUES:,} values in one event")
         kind = type(value)
         convert = self._by_exact_kind.get(kind) or self._conversion(kind)
         try:
