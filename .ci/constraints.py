@@ -38,7 +38,9 @@ def write(*, exclude_newer: str, constraints: list[str]) -> None:
     document = tomlkit.parse(PROJECT.read_text())
     settings: Any = document["tool"]["uv"]  # type: ignore[index]  # tables, by our own file
     settings["exclude-newer"] = exclude_newer
-    settings["constraint-dependencies"] = tomlkit.array(constraints).multiline(bool(constraints))
+    pinned = tomlkit.array().multiline(multiline=True)
+    pinned.extend(constraints)
+    settings["constraint-dependencies"] = pinned
     PROJECT.write_text(tomlkit.dumps(document))
 
 
