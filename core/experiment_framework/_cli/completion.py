@@ -14,13 +14,13 @@ __all__ = ["command"]
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    r"""Print the completion script of a shell.
+    """Print the completion script of a shell.
 
     \b
     bash:  experiment completion bash >> ~/.bashrc
     zsh:   experiment completion zsh >> ~/.zshrc
     fish:  experiment completion fish > ~/.config/fish/completions/experiment.fish
-    """
+    """  # noqa: D301  # click wants the character itself: it keeps the lines as they are
     completion = get_completion_class(shell)
     root = ctx.find_root()
     if completion is None:

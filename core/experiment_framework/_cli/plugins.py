@@ -31,14 +31,14 @@ _STYLES: Final = {
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    r"""List the plugins that are installed, each looked at in a process of its own.
+    """List the plugins that are installed, each looked at in a process of its own.
 
     \b
     loaded     it can be used
     found      it is there, but another distribution was chosen, or it could not be looked at
     broken     it cannot be used; the reason is beside it
     duplicate  another distribution claims its name and nothing says which of them to use
-    """
+    """  # noqa: D301  # click wants the character itself: it keeps the lines as they are
     reports = inspect_all()
     if as_json:
         print_json(reports)

@@ -23,12 +23,12 @@ __all__ = ["command"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print it on one line, for programs.")
 def command(*, output: Path | None, as_json: bool) -> None:
-    r"""Print the JSON Schema of configuration files, installed plugins included.
+    """Print the JSON Schema of configuration files, installed plugins included.
 
     \b
     Editors complete and check a file whose first line is
     # yaml-language-server: $schema=experiments.schema.json
-    """
+    """  # noqa: D301  # click wants the character itself: it keeps the lines as they are
     encoded = msgspec.json.encode(whole_schema(default_registry()))
     text = encoded if as_json else msgspec.json.format(encoded, indent=2)
     if output is None:

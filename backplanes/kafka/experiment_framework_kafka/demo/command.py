@@ -105,7 +105,9 @@ def _save_picture(outcomes: Outcomes, path: Path) -> None:
     )
     recorder.print(report(outcomes))
     # A picture that fetches fonts from somewhere would tell others who looks at it.
-    picture = re.sub(r"@font-face\s*{[^}]*}", "", recorder.export_svg(title="experiment demo"))
+    picture = re.sub(
+        r"@font-face\s*{[^}]*}|<!--.*?-->", "", recorder.export_svg(title="experiment demo")
+    )
     try:
         path.write_text(picture, "utf-8")
     except OSError as error:
