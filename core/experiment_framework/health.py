@@ -19,6 +19,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         message: The status in one sentence.
         reasons: Why it is not healthy: one sentence each, empty when it is.
         details: The figures behind the status, such as ``brokersReachable`` or ``queueFill``.
+            ``answered`` is False while a sink that has to be asked never has answered:
+            ``experiment health`` takes that for unhealthy when its time is over.
     """
 
     status: HealthStatus = "HEALTHY"

@@ -112,6 +112,7 @@ def _details(producer: KafkaProducer, view: ClusterView, now: float, fill: float
         return None if moment is None else round(max(now - moment, 0.0), 3)
 
     return {
+        "answered": view.answered_at is not None,
         "brokersReachable": view.brokers if view.silent_since is None else 0,
         "metadataAgeSeconds": age(view.answered_at),
         "lastDeliveryAgeSeconds": age(producer.progress.last_delivery),

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
@@ -57,6 +58,11 @@ def _verdict(plane: DataPlane, timeout: float) -> Health:
     while not health.is_healthy and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         health = plane.health()
+    if health.details.get("answered") is False:
+        never = f"nothing has answered within {timeout:g} s"
+        return msgspec.structs.replace(
+            health, status="UNHEALTHY", message=never, reasons=(never, *health.reasons)
+        )
     return health
 
 

@@ -17,6 +17,12 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 EXPERIMENT = str(Path(sys.executable).with_name("experiment"))
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what commands write where they stand out of the tree."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def run() -> Run:
     """Run a command in this process; what is raised besides exits is raised here, too."""
@@ -79,6 +85,6 @@ def bad_config(tmp_path: Path) -> Path:
         "    batchsize: 500\n"
         "    backplane:\n"
         "      type: file\n"
-        "      options: {path: 7}\n"
+        "      options: {path: events.jsonl, rotateBytes: many}\n"
     )
     return config
