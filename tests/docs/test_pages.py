@@ -12,6 +12,7 @@ import pytest
 import trustme
 from experiment_framework._config import load
 from experiment_framework._registry import Registry
+from experiment_framework_kafka.errors import REASONS
 from webhook_sample import registry_with_webhook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,16 @@ def test_a_link_outside_the_site_leads_somewhere(page: Path) -> None:
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
 
     assert missing == []
+
+
+def test_the_page_about_kafka_names_reasons_that_there_are() -> None:
+    page = (ROOT / "docs" / "how-to" / "kafka.md").read_text(encoding="utf-8")
+    section = page.split("## When events fail")[1].split("\n## ")[0]
+
+    named = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+    assert named
+    assert named <= set(REASONS.values())
 
 
 def test_the_picture_of_the_demo_asks_no_other_host_for_anything() -> None:
