@@ -197,7 +197,7 @@ def _extra(event: Event, value: Any) -> dict[str, Any]:
     for name in extra:
         if not isinstance(name, str):
             raise _Unfit(f"expected strings as names, got {reprlib.repr(name)}")
-        if name in event.__struct_encode_fields__:
+        if name in event.__struct_encode_fields__ and name != "$extra":
             raise _Unfit(f"{name!r} is a field of {event.event_type} itself")
     return extra
 
