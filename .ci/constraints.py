@@ -36,7 +36,7 @@ def main() -> None:
 
 def write(*, exclude_newer: str, constraints: list[str]) -> None:
     document = tomlkit.parse(PROJECT.read_text())
-    settings: Any = document["tool"]["uv"]  # type: ignore[index]  # tables, by our own file
+    settings: Any = document["tool"]["uv"]
     settings["exclude-newer"] = exclude_newer
     pinned = tomlkit.array().multiline(multiline=True)
     pinned.extend(constraints)

@@ -1,16 +1,22 @@
-"""`DataPlane.publish` beside raw `Producer.produce`, alternating in one process.
+"""`DataPlane.publish` beside the raw client, alternating in one process.
 
-The raw side is given what the data plane has to make: encoded bodies, keys and headers, ready. It
-has a delivery callback, the data plane's own client settings, and polls as it should.
+``produce`` is raw `Producer.produce` with everything that the data plane has to make given to it:
+encoded bodies, keys and headers. ``by hand`` makes them as an application without a data plane
+would, with json and uuid4. Both have a delivery callback and the data plane's own client settings,
+and poll as they should.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from statistics import median
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from confluent_kafka import KafkaError, Message, Producer
 from experiment_framework import DataPlane, Exposure
@@ -40,9 +46,35 @@ class Round:
         return self.events / self.queued
 
 
+class Side(Protocol):
+    """One of those that are compared."""
+
+    def publish_all(self) -> None:
+        """Publish each event once."""
+
+    def flush(self) -> None:
+        """Wait until all have arrived."""
+
+
+@dataclass
+class Ours:
+    """The data plane, as an application calls it."""
+
+    plane: DataPlane
+    events: Sequence[Exposure]
+
+    def publish_all(self) -> None:
+        publish = self.plane.publish
+        for event in self.events:
+            publish(event, correlation_id=CORRELATION_ID)
+
+    def flush(self) -> None:
+        self.plane.flush(FLUSH_SECONDS)
+
+
 @dataclass
 class Raw:
-    """The client that anybody would write by hand, at its best."""
+    """The client itself, which is given all that it sends."""
 
     producer: Producer
     records: Sequence[tuple[bytes, bytes, Headers]]
@@ -57,7 +89,6 @@ class Raw:
             self.errors.append(error.name())
 
     def publish_all(self) -> None:
-        """Produce each record once."""
         produce, poll, on_delivery = self.producer.produce, self.producer.poll, self.on_delivery
         for number, (body, key, headers) in enumerate(self.records):
             produce(TOPIC, body, key, headers=headers, on_delivery=on_delivery)
@@ -65,52 +96,66 @@ class Raw:
                 poll(0)
 
     def flush(self) -> None:
-        """Wait until all have arrived."""
         self.producer.flush(FLUSH_SECONDS)
 
 
 @dataclass
-class Ours:
-    """The data plane, as an application calls it."""
+class ByHand(Raw):
+    """What an application without a data plane writes around the client."""
 
-    plane: DataPlane
-    events: Sequence[Exposure]
+    payloads: Sequence[dict[str, object]] = ()
 
     def publish_all(self) -> None:
-        """Publish each event once."""
-        publish = self.plane.publish
-        for event in self.events:
-            publish(event, correlation_id=CORRELATION_ID)
-
-    def flush(self) -> None:
-        """Wait until all have arrived."""
-        self.plane.flush(FLUSH_SECONDS)
+        produce, poll, on_delivery = self.producer.produce, self.producer.poll, self.on_delivery
+        for number, payload in enumerate(self.payloads):
+            event_id = str(uuid.uuid4())
+            body = json.dumps(
+                {
+                    "eventId": event_id,
+                    "timestamp": datetime.now(UTC).isoformat(),
+                    "eventType": "Exposure",
+                    "schemaVersion": "1.0.0",
+                    "payload": payload,
+                    "correlationId": CORRELATION_ID,
+                    "metadata": {},
+                }
+            )
+            headers: Headers = [
+                ("event-id", event_id),
+                ("event-type", "Exposure"),
+                ("schema-version", "1.0.0"),
+                ("correlation-id", CORRELATION_ID),
+            ]
+            key = str(payload["experimentName"])
+            produce(TOPIC, body, key, headers=headers, on_delivery=on_delivery)
+            if not number % POLL_EVERY:
+                poll(0)
 
 
 def measure_publishing(servers: str, *, rounds: int, events: int) -> None:
     """Print rates and their ratio, then what a single publish takes."""
     made = [make_event(number) for number in range(events)]
     with make_plane(servers) as plane:
-        raw = Raw(_raw_producer(plane), [_raw_record(event) for event in made])
         ours = Ours(plane, made)
+        raw = Raw(_raw_producer(plane), [_raw_record(event) for event in made])
+        payloads = [json.loads(body)["payload"] for body, _, _ in raw.records]
+        by_hand = ByHand(_raw_producer(plane), (), payloads=payloads)
+        sides: dict[str, Side] = {"publish": ours, "produce": raw, "by hand": by_hand}
         # Connections, metadata and caches: the first round of each side is not counted.
-        _run(raw, events)
-        _run(ours, events)
-        pairs = [_pair(ours, raw, events, ours_first=bool(turn % 2)) for turn in range(rounds)]
-        _print_rates(pairs, body=len(raw.records[0][0]))
+        for side in sides.values():
+            _run(side, events)
+        measured = [_turn(sides, events, reverse=bool(turn % 2)) for turn in range(rounds)]
+        _print_rates(measured, body=len(raw.records[0][0]))
         _print_latencies(ours, raw)
         _print_losses(ours, raw)
 
 
-def _pair(ours: Ours, raw: Raw, events: int, *, ours_first: bool) -> tuple[Round, Round]:
-    if ours_first:
-        mine = _run(ours, events)
-        return mine, _run(raw, events)
-    other = _run(raw, events)
-    return _run(ours, events), other
+def _turn(sides: Mapping[str, Side], events: int, *, reverse: bool) -> dict[str, Round]:
+    names = reversed(list(sides)) if reverse else list(sides)
+    return {name: _run(sides[name], events) for name in names}
 
 
-def _run(side: Ours | Raw, events: int) -> Round:
+def _run(side: Side, events: int) -> Round:
     cpu = time.process_time()
     started = time.perf_counter()
     side.publish_all()
@@ -122,7 +167,10 @@ def _run(side: Ours | Raw, events: int) -> Round:
 
 def _raw_producer(plane: DataPlane) -> Producer:
     settings = dict(plane.hooks.client_settings(plane.hooks.options))
-    return Producer({**settings, "delivery.report.only.error": False})
+    quiet = logging.getLogger("bench.client")
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
+    return Producer({**settings, "delivery.report.only.error": False}, logger=quiet)
 
 
 def _raw_record(event: Exposure) -> tuple[bytes, bytes, Headers]:
@@ -130,22 +178,18 @@ def _raw_record(event: Exposure) -> tuple[bytes, bytes, Headers]:
     return record.body, event.experiment_name.encode(), [*record.headers()]
 
 
-def _print_rates(pairs: Sequence[tuple[Round, Round]], *, body: int) -> None:
-    mine, raw = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
+def _print_rates(measured: Sequence[Mapping[str, Round]], *, body: int) -> None:
     def row(name: str, value: Callable[[Round], float], unit: str) -> list[str]:
-        ratios = Spread([value(ours) / value(other) for ours, other in pairs])
-        return [
-            name,
-            f"{median(map(value, mine)):,.1f} {unit}",
-            f"{median(map(value, raw)):,.1f} {unit}",
-            str(ratios),
+        middles = [
+            f"{median(value(turn[side]) for turn in measured):,.1f} {unit}" for side in measured[0]
         ]
+        ratios = Spread([value(turn["publish"]) / value(turn["produce"]) for turn in measured])
+        return [name, *middles, str(ratios)]
 
     table(
-        f"publish beside raw produce: {len(pairs)} alternating rounds of {mine[0].events:,} events "
-        f"of {body} bytes",
-        ["", "publish", "produce", "ratio: median (min to max)"],
+        f"{len(measured)} alternating rounds of {measured[0]['publish'].events:,} events of "
+        f"{body} bytes",
+        ["", *measured[0], "publish : produce, median (min to max)"],
         [
             row("published", lambda one: one.rate / 1000, "k/s"),
             row("arrived", lambda one: one.events / one.arrived / 1000, "k/s"),
