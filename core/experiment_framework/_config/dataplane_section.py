@@ -23,7 +23,7 @@ from experiment_framework._config.nodes import (
     refuse_key,
 )
 from experiment_framework._config.scalars import described
-from experiment_framework._config.sensitive import declared
+from experiment_framework._config.sensitive import declared, suspected
 from experiment_framework._config.source import Source
 from experiment_framework._config.suggestions import closest
 from experiment_framework._problems import Path
@@ -86,6 +86,7 @@ class DataPlaneSection:
 
     def secrets(self) -> Iterator[Node]:
         """Give the nodes that hold secrets."""
+        yield from suspected(self._node)
         if self._backplane is not None:
             yield from self._backplane.secrets()
         for step, block in self._step_blocks:

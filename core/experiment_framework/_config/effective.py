@@ -60,7 +60,7 @@ def _of_field(
     if field.nested is not None and isinstance(value, field.nested):
         yield from effective_values(value, written, path, source)
     elif field.metadata.secret:
-        shown = None if value is None else MASK
+        shown = _plain_option(field, value)
         yield EffectiveValue(path=path, value=shown, origin=origin_of(written, source))
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
@@ -72,6 +72,10 @@ def _of_field(
             )
     else:
         yield EffectiveValue(path=path, value=plain(value), origin=origin_of(written, source))
+
+
+def _plain_option(field: OptionField, value: Any) -> Plain:
+    return MASK if field.metadata.secret and value is not None else plain(value)
 
 
 def origin_of(node: Node | None, source: Source) -> str:
@@ -98,7 +102,7 @@ def plain(value: Any) -> Plain:
         return [plain(item) for item in value]
     if attrs.has(type(value)):
         return {
-            field.key: MASK if field.metadata.secret else plain(getattr(value, field.name))
+            field.key: _plain_option(field, getattr(value, field.name))
             for field in option_fields(type(value))
         }
     return scrubbed(str(value))

@@ -152,7 +152,8 @@ def _field(field: OptionField) -> Schema:
     if field.metadata.help:
         described["description"] = field.metadata.help
     default = field.default()
-    if default is not attrs.NOTHING and default is not None and not field.metadata.secret:
+    is_block = is_options(type(default))  # whose own options have defaults
+    if default not in (attrs.NOTHING, None) and not is_block and not field.metadata.secret:
         described["default"] = plain(default)
     return described
 

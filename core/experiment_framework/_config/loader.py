@@ -16,6 +16,7 @@ from experiment_framework._config.findings import Finding, Refusal, Span
 from experiment_framework._config.nodes import (
     Block,
     Node,
+    Scalar,
     from_python,
     refuse,
     refuse_key,
@@ -209,6 +210,8 @@ class _Loading:
                 "a required key is missing",
                 suggestion=_START,
             )
+        if isinstance(found, Scalar) and found.broken:
+            raise Refusal(())
         if not isinstance(found, Block):
             raise refuse(found, "not a mapping", expected=f"keys {_listed(_SECTIONS)}")
         self._unknown(found, _SECTIONS, {})

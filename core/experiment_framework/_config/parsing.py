@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +23,7 @@ __all__ = ["compose"]
 
 _DIRECTIVE: Final = re.compile(r"%YAML[ \t]+([^\s#]+)")
 # What stands in quotes in a syntax error may be a piece of a secret; single characters help.
-_QUOTED: Final = re.compile(r"\s*(['\"])[^'\"]{2,}\1")
+_QUOTED: Final = re.compile(r"\s*(['\"])[^'\"\s]{2,}\1")
 _PYTHON_NAMES: Final = {
     "<document start>": "the end of the document",
     "<block end>": "the end of the block",
@@ -74,37 +75,37 @@ def compose(source: Source) -> tuple[Node | None, list[Finding]]:
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _Scanner
     yaml.Composer = _Composer
+    findings = list(_directives(source))
+    text = source.text
+    for finding in findings:
+        if finding.span is not None:  # ruamel would follow it, or give up
+            length = finding.span.end - finding.span.start
+            text = text[: finding.span.start] + " " * length + text[finding.span.end :]
     try:
-        root = yaml.compose(source.text)
+        root = yaml.compose(text)
     except ReaderError as error:
         raise _unprintable(error) from None
     except MarkedYAMLError as error:
         raise _syntax(source, error) from None
     except (ValueError, OverflowError):  # chr() of an escape beyond Unicode
         raise _at(0, "a `\\U` escape names a character that Unicode does not have") from None
-    return root, list(_directives(source))
+    return root, findings
 
 
-def _directives(source: Source) -> list[Finding]:
-    found = []
+def _directives(source: Source) -> Iterator[Finding]:
     offset = 0
     for line in source.text.split("\n"):
         if line.strip() and not line.startswith(("#", "%")):
             break
         match = _DIRECTIVE.match(line)
         if match and match[1] != "1.2":
-            found.append(
-                Finding(
-                    Problem(
-                        message="configurations are YAML 1.2",
-                        found=f"%YAML {match[1]}"[:40],
-                        suggestion="Leave the directive out: in YAML 1.1, `off` would be false.",
-                    ),
-                    Span(offset, offset + len(match[0])),
-                )
+            problem = Problem(
+                message="configurations are YAML 1.2",
+                found=f"%YAML {match[1]}"[:40],
+                suggestion="Leave the directive out: in YAML 1.1, `off` would be false.",
             )
+            yield Finding(problem, Span(offset, offset + len(match[0])))
         offset += len(line) + 1
-    return found
 
 
 def _unprintable(error: ReaderError) -> Refusal:
@@ -122,8 +123,10 @@ def _syntax(source: Source, error: MarkedYAMLError) -> Refusal:
         return _at(offset, "a second document begins here; a configuration is one document")
     parts = [str(part) for part in (error.context, error.problem) if part]
     message = "; ".join(_without_content(part) for part in parts)
+    if "quoted scalar" in message and "end of stream" in message:
+        message = "this quote is never closed"
     began = error.context_mark
-    if began and ("could not find" in message or "end of stream" in message):
+    if began and ("could not find" in message or "never closed" in message):
         offset = began.index  # the end of the text says nothing
     refusal = _at(offset, f"not valid YAML: {message}", _advice(source.text, offset, message))
     if began and began.index != offset:

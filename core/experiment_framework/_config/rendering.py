@@ -93,14 +93,38 @@ class Renderer:
 
     def _suspicious(self, line: str, start: int) -> Iterator[tuple[int, int]]:
         """Judge a line by what it looks like: nothing is known about its structure."""
-        keys = list(_KEY.finditer(line))
-        for match in keys:
+        for match in _KEY.finditer(line):
             if is_secret_name(match[1]):
-                yield match.end(), len(line)
-        if not keys and self._source is not None:
-            above = _KEY.findall(self._source.text[:start])
-            if above and is_secret_name(above[-1]):
-                yield 0, len(line)
+                value = line[match.end() :]
+                yield match.end() + len(value) - len(value.lstrip()), len(line)
+        assert self._source is not None  # noqa: S101  # `_snippet` asked
+        if _is_part_of_secret(line, self._source.text[:start].splitlines()):
+            yield 0, len(line)
+
+
+def _is_part_of_secret(line: str, above: list[str]) -> bool:
+    """Whether a line belongs to the value of a key above it that looks like that of a secret."""
+    depth = _depth(line)
+    is_next, is_keyed = True, _KEY.search(line) is not None
+    for other in reversed(above):
+        if not other.strip():
+            continue
+        keys = list(_KEY.finditer(other))
+        if keys and is_secret_name(keys[-1][1]):
+            holds = not other[keys[-1].end() :].strip()
+            return _depth(other) < depth or not is_keyed or (is_next and holds)
+        if keys and not is_keyed:
+            return False
+        depth = min(depth, _depth(other))
+        is_next = False
+        if depth == 0:
+            return False
+    return False
+
+
+def _depth(line: str) -> int:
+    """Give the indentation of a line; a dash counts, items may stand right below their key."""
+    return len(line) - len(line.lstrip(" -\t"))
 
 
 def _masked(line: str, hidden: Iterable[tuple[int, int]]) -> tuple[str, list[int]]:

@@ -39,6 +39,7 @@ _WORDS: Final = (
     "jaasconfig",
     "oauthbearerconfig",
 )
+_SHORT_WORDS: Final = frozenset({"pass", "pw"})
 _SPELLINGS: Final = ("password", "passphrase", "secret", "token", "credentials")
 # What tells where a secret is, or about it, is none.
 _HARMLESS: Final = ("file", "path", "location", "url", "uri", "endpoint", "ms", "seconds", "name")
@@ -47,6 +48,8 @@ _LOGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/@\s'\"]+)@")
 _ASSIGNED: Final = re.compile(
     r"""([A-Za-z_][\w.-]*)["']?\s*[:=]\s*("(?:[^"\\]|\\.)*"|'[^']*'|\$\{\w+\}|[^\s,;}\]]+)"""
 )
+# A colon was forgotten: `password hunter2`.
+_BESIDE: Final = re.compile(r"""([A-Za-z_][\w.-]*)(?=["']?[ \t]+([^\s,;}\]:=#][^\s,;}\]]*))""")
 _REFERENCE: Final = re.compile(r"""["']?\$\{[A-Za-z_]\w*\}["']?""")
 
 
@@ -57,7 +60,9 @@ def is_secret_name(name: str) -> bool:
         return False
     if any(word in plain for word in _WORDS):
         return True
-    parts = (part.lower() for part in _PARTS.findall(name))
+    parts = [part.lower() for part in _PARTS.findall(name)]
+    if not _SHORT_WORDS.isdisjoint(parts):
+        return True
     return any(difflib.get_close_matches(part, _SPELLINGS, n=1, cutoff=0.8) for part in parts)
 
 
@@ -73,12 +78,18 @@ def secret_parts(text: str) -> Iterator[tuple[int, int]]:
     for match in _ASSIGNED.finditer(text):
         if is_secret_name(match[1]) and not is_reference(match[2]):
             yield match.span(2)
+    for match in _BESIDE.finditer(text):
+        if is_secret_name(match[1]) and not is_reference(match[2]):
+            yield match.span(2)
 
 
 def scrubbed(text: str) -> str:
     """Mask what looks like a secret in text."""
+    last = len(text)
     for start, end in sorted(secret_parts(text), reverse=True):
-        text = f"{text[:start]}{MASK}{text[end:]}"
+        if end <= last:
+            text = f"{text[:start]}{MASK}{text[end:]}"
+            last = start
     return text
 
 
@@ -133,7 +144,8 @@ class Secrets:
         return msgspec.structs.replace(
             problem,
             path=tuple(
-                self.without(part) if isinstance(part, str) else part for part in problem.path
+                scrubbed(self.without(part)) if isinstance(part, str) else part
+                for part in problem.path
             ),
             message=self.without(problem.message),
             found=self.without(found),

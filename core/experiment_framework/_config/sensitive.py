@@ -8,7 +8,7 @@ from typing import Any
 from experiment_framework._config.fields import OptionField, option_fields
 from experiment_framework._config.findings import Span
 from experiment_framework._config.nodes import Block, Items, Node, scalars
-from experiment_framework._config.secrets import is_secret_name
+from experiment_framework._config.secrets import is_reference, is_secret_name
 from experiment_framework._config.suggestions import closest
 
 __all__ = ["declared", "spans_below", "suspected", "texts_below"]
@@ -86,4 +86,5 @@ def texts_below(node: Node) -> Iterator[str]:
                 yield from texts_below(entry.value)
         case _:
             for scalar in scalars(node):
-                yield scalar.text
+                if not is_reference(scalar.text):
+                    yield scalar.text

@@ -9,7 +9,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as ParsedNode
 
 from experiment_framework._config.core_schema import plain_value
-from experiment_framework._config.findings import Finding, Related, Span
+from experiment_framework._config.findings import Finding, Refusal, Related, Span
 from experiment_framework._config.nodes import MAX_DEPTH, Block, Entry, Items, Node, Scalar
 from experiment_framework._problems import Path, Problem
 
@@ -17,6 +17,7 @@ __all__ = ["MAX_ALIASED", "Builder"]
 
 MAX_ALIASED: Final = 10_000
 _PREFIX: Final = "tag:yaml.org,2002:"
+_HALF_A_PAIR: Final = "half of a surrogate pair stands alone"
 _TYPED: Final = frozenset({"int", "float", "bool", "null"})
 _IMPLICIT: Final = _TYPED | {"str", "timestamp", "merge", "value"}
 
@@ -33,7 +34,6 @@ class Builder:
         self._open: set[int] = set()
         self._seen: set[int] = set()
         self._aliased = 0
-        self._full = False
 
     def build(
         self,
@@ -42,14 +42,17 @@ class Builder:
         key_span: Span | None = None,
         via: tuple[Related, ...] = (),
     ) -> Node:
-        """Build the node for what was parsed; what cannot be built is a broken scalar."""
+        """Build the node for what was parsed; what cannot be built is a broken scalar.
+
+        Raises:
+            Refusal: Aliases expand to too much.
+        """
         span = span_of(parsed)
         known = id(parsed) in self._seen
         if known and key_span is not None and not via:
             via = (*via, Related(key_span, "used here by an alias"))
-        if problem := self._refused(parsed, len(path), again=known or bool(via)):
-            if problem != "full":
-                self._find(problem, path, span, via)
+        if problem := self._refused(parsed, path, again=known or bool(via)):
+            self._find(problem, path, span, via)
             return Scalar(
                 text="", plain=False, broken=True, path=path, span=span, key_span=key_span, via=via
             )
@@ -62,30 +65,26 @@ class Builder:
         finally:
             self._open.discard(id(parsed))
 
-    def _refused(self, parsed: ParsedNode, depth: int, *, again: bool) -> str | None:
-        if self._full:
-            return "full"
+    def _refused(self, parsed: ParsedNode, path: Path, *, again: bool) -> str | None:
         if id(parsed) in self._open:
             return "this alias stands inside what it refers to"
-        if depth > MAX_DEPTH:
+        if len(path) > MAX_DEPTH:
             return f"nested deeper than {MAX_DEPTH} levels"
         self._aliased += again
         if self._aliased > MAX_ALIASED:
-            self._full = True
-            return f"aliases expand to more than {MAX_ALIASED} values"
+            message = f"aliases expand to more than {MAX_ALIASED} values"
+            raise Refusal([Finding(Problem(message=message, path=path), span_of(parsed))])
         return None
 
     def _scalar(
         self, parsed: ScalarNode, path: Path, key_span: Span | None, via: tuple[Related, ...]
     ) -> Scalar:
         span = span_of(parsed)
-        text, broken = str(parsed.value), False
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            try:
-                text = text.encode("utf-16", "surrogatepass").decode("utf-16")
-            except UnicodeDecodeError:
-                text, broken = "", True
-                self._find("half of a surrogate pair stands alone", path, span, via)
+        text = _joined(str(parsed.value))
+        broken = text is None
+        if text is None:
+            text = ""
+            self._find(_HALF_A_PAIR, path, span, via)
         plain = parsed.style is None
         tag = _tag(parsed)
         if tag not in (_IMPLICIT if plain else _TYPED | {"str"}):
@@ -137,7 +136,10 @@ class Builder:
 
     def _key(self, parsed: ParsedNode, path: Path, via: tuple[Related, ...]) -> str | None:
         if isinstance(parsed, ScalarNode):
-            return str(parsed.value)
+            key = _joined(str(parsed.value))
+            if key is None:
+                self._find(_HALF_A_PAIR, path, span_of(parsed), via)
+            return key
         self._find("a key has to be a word, not a list or a mapping", path, span_of(parsed), via)
         return None
 
@@ -171,8 +173,8 @@ class Builder:
     def _may_open(
         self, base: ParsedNode, path: Path, key_span: Span, via: tuple[Related, ...]
     ) -> bool:
-        problem = self._refused(base, len(path), again=True)
-        if problem and problem != "full":
+        problem = self._refused(base, path, again=True)
+        if problem is not None:
             self._find(problem, (*path, "<<"), key_span, via)
         return problem is None
 
@@ -207,6 +209,16 @@ class Builder:
 def span_of(parsed: Any) -> Span:
     """Give where a parsed node is written."""
     return Span(parsed.start_mark.index, parsed.end_mark.index)
+
+
+def _joined(text: str) -> str | None:
+    """Join the surrogate pairs that JSON's escapes leave; None where half of one is alone."""
+    if not any("\ud800" <= char <= "\udfff" for char in text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None
 
 
 def _tag(parsed: ParsedNode) -> str:
