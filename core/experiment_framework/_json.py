@@ -29,6 +29,7 @@ MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 100_000
 """A structure that shares its parts can be small in memory and without end as JSON."""
 
+_WORD: Final = 64
 _WIDE: Final = 256
 """A container with more items is not looked at quickly: its values are counted."""
 
@@ -146,18 +147,21 @@ class Normalizer:
 
     def _string(self, value: str, path: str, _depth: int) -> str:
         text = str.__str__(value)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Unencodable(path, f"{text[:40]!r} holds a lone surrogate: not UTF-8") from None
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                shown = f"{text[:40]!r}"
+                raise Unencodable(path, f"{shown} holds a lone surrogate: not UTF-8") from None
         return text
 
     def _integer(self, value: int, path: str, _depth: int) -> int:
         number = int(value)
-        try:
-            str(number)
-        except ValueError:  # sys.set_int_max_str_digits
-            raise Unencodable(path, "an integer of several thousand digits") from None
+        if number.bit_length() > _WORD:
+            try:
+                str(number)
+            except ValueError:  # sys.set_int_max_str_digits
+                raise Unencodable(path, "an integer of several thousand digits") from None
         return number
 
     def _float(self, value: float, path: str, _depth: int) -> float | None:
@@ -208,6 +212,8 @@ class Normalizer:
         return result
 
     def _key(self, key: Any, path: str) -> str:
+        if type(key) is str and key.isascii():
+            return key
         plain = self(key, path)
         if isinstance(plain, str):
             return plain
@@ -265,6 +271,9 @@ class Normalizer:
         dict: _mapping,
         list: _items,
         tuple: _items,
+        datetime: _moment,
+        Decimal: _decimal,
+        UUID: _identifier,
     }
 
     def _conversion(self, kind: type) -> _Conversion:
