@@ -5,8 +5,6 @@ Each class is the only declaration of its event: the checks, the wire names (cam
 JSON Schemas come from its annotations, the descriptions in the schemas from its docstring.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
@@ -53,6 +51,16 @@ def _written(default: str) -> Any:
     return msgspec.field(default_factory=default.__str__)
 
 
+def _prepare(event: "Event") -> bool:
+    """Make the checks of a class when its first event is built: an import does not wait for it."""
+    cls = type(event)
+    if cls is Event:
+        raise TypeError("Event is the base of all events; build an Exposure, Outcome, …")
+    cls._fields = fields_of(cls)
+    cls._needs_no_settling = compile_quick_check(cls._fields)
+    return cls._needs_no_settling(event)
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Base of all events: immutable, checked when it is built, compared by value.
 
@@ -71,7 +79,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
     event_type: ClassVar[str]
     _fields: ClassVar[tuple[Field, ...]]
-    _needs_no_settling: ClassVar[Callable[[Any], bool]]
+    _needs_no_settling: ClassVar[Callable[[Any], bool]] = _prepare
     _absent: ClassVar[None] = None
 
     timestamp: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(default_factory=_now)
@@ -233,7 +241,3 @@ EVENT_TYPES: dict[str, type[Event]] = {
     cls.event_type: cls for cls in (Exposure, Assignment, Outcome, AnalysisSignal, ErrorEvent)
 }
 """Event classes by their wire name."""
-
-for _cls in EVENT_TYPES.values():
-    _cls._fields = fields_of(_cls)
-    _cls._needs_no_settling = compile_quick_check(_cls._fields)  # noqa: SLF001  # of this module

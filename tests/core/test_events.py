@@ -7,6 +7,8 @@ import copy
 import datetime as dt
 import enum
 import pickle
+import subprocess
+import sys
 import types
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -333,3 +335,32 @@ def test_an_event_class_cannot_be_subclassed() -> None:
 
         class PageView(Event):
             page: str
+
+
+def test_the_base_of_all_events_is_no_event() -> None:
+    with pytest.raises(TypeError, match="build an Exposure"):
+        Event()
+
+
+def test_threads_may_build_the_first_event_of_a_class_at_once() -> None:
+    program = """
+import threading
+from experiment_framework import EventError, Outcome
+start, built, refused = threading.Barrier(8), [], []
+
+def build():
+    start.wait()
+    for value in (True, "1"):
+        try:
+            built.append(Outcome(experiment_name="e", subject_id="s", metric_name="m",
+                                 outcome_type="Binary", value=value).value)
+        except EventError:
+            refused.append(value)
+
+threads = [threading.Thread(target=build) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert built == [1] * 8 and refused == ["1"] * 8, (built, refused)
+"""
+
+    subprocess.run([sys.executable, "-c", program], check=True)
