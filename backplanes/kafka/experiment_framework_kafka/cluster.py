@@ -123,7 +123,7 @@ class Watcher:
     def _watch(self, client: Producer) -> None:
         while not self._is_stopping:
             try:
-                if self._view.ask(client):
+                if self._view.ask(client) and not self._is_stopping:
                     self._answered()
             except Exception as error:  # noqa: BLE001  # the thread must outlive one bad answer
                 self._log.log(logging.ERROR, "asking brokers failed: %r", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from experiment_framework.plugin import Context, Record
 
 from experiment_framework_kafka.client_call import is_inside_client_call
 from experiment_framework_kafka.errors import reason_of
+from experiment_framework_kafka.logs import ClientLog
 
 __all__ = ["Fates"]
 
@@ -26,10 +28,11 @@ class Fates:
         last_failure: Reason and monotonic time of the latest failure.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, log: ClientLog) -> None:
         self.failed = 0
         self.last_failure: tuple[str, float] | None = None
         self._context = context
+        self._log = log
         self._failures: deque[tuple[Record, str]] = deque()
         self._telling = threading.Lock()
 
@@ -62,11 +65,15 @@ class Fates:
             try:
                 if self._failures:
                     self._tell(*self._failures[0])
-                    self._failures.popleft()
             finally:
                 self._telling.release()
 
     def _tell(self, record: Record, reason: str) -> None:
         self.failed += 1
         self.last_failure = (reason, time.monotonic())
-        self._context.failed(record, reason)
+        try:
+            self._context.failed(record, reason)
+        except Exception as error:  # noqa: BLE001  # whoever polls now has no part in it
+            self._log.log(logging.ERROR, "a failed delivery could not be reported: %r", error)
+        finally:
+            self._failures.popleft()

@@ -82,8 +82,8 @@ def judge(
 def _client_failures(
     producer: KafkaProducer, tokens: TokenSource | None, view: ClusterView
 ) -> Iterator[str]:
-    if producer.fatal is not None:
-        yield f"Kafka's client gave up for good: {producer.fatal}"
+    if producer.complaints.fatal is not None:
+        yield f"Kafka's client gave up for good: {producer.complaints.fatal}"
     if tokens is not None and tokens.failure is not None and view.silent_since is not None:
         yield f"no access token: {tokens.failure}"
 
@@ -95,7 +95,7 @@ def _silence(producer: KafkaProducer, view: ClusterView, brokers: str, now: floa
         and now - view.answered_at > CALM + 2 * ANSWER_TIMEOUT
     )
     if view.silent_since is not None:
-        why = producer.complaint or view.error
+        why = producer.complaints.latest or view.error
         yield f"no broker of {brokers} has answered for {now - view.silent_since:.1f} s: {why}"
     elif late and view.answered_at is not None:
         yield f"no broker of {brokers} has been asked for {now - view.answered_at:.0f} s"
@@ -120,6 +120,6 @@ def _details(producer: KafkaProducer, view: ClusterView, now: float, fill: float
         "outstanding": producer.outstanding(),
         "queueFill": round(fill, 4),
         "missingTopics": list(view.missing),
-        "isFatal": producer.fatal is not None,
-        "lastComplaint": producer.complaint,
+        "isFatal": producer.complaints.fatal is not None,
+        "lastComplaint": producer.complaints.latest,
     }

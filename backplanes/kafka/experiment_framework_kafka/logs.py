@@ -18,8 +18,11 @@ _logger: Final = logging.getLogger("experiment_framework.kafka")
 CAPACITY: Final = 1000
 """Lines that wait at once; later ones are counted and left out."""
 
-LINES_PER_PERIOD: Final = 20
-PERIOD: Final = 10.0
+LINES_PER_PERIOD: Final = 10
+"""Lines that are written in one period; an unreachable broker alone makes hundreds."""
+
+PERIOD: Final = 60.0
+"""Seconds."""
 
 
 class ClientLog:

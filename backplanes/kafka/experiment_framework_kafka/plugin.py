@@ -14,6 +14,7 @@ from experiment_framework.plugin import (
     Problem,
     Provisioned,
     Query,
+    QueueFullError,
     Record,
     Stored,
 )
@@ -64,7 +65,8 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._oauth_token = oauth_token
         self._allow_unsafe_settings = allow_unsafe_settings
         self._topics = TopicNames(options)
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
+        self._is_starting = False
         self._service: KafkaService | None = None
         self._starter: threading.Thread | None = None
         self._failed_start: tuple[str, float] | None = None
@@ -97,25 +99,28 @@ class KafkaBackplane(Backplane[KafkaOptions]):
 
     def outstanding(self) -> int:
         """Count the records that have no fate yet."""
-        return 0 if self._service is None else self._service.producer.outstanding()
+        return 0 if self._service is None else self._service.outstanding()
 
     def flush(self, timeout: float) -> None:
         """Wait until nothing is outstanding, at most ``timeout`` seconds."""
         if self._service is not None:
-            self._service.producer.flush(timeout)
+            self._service.flush(timeout)
 
     def health(self) -> Health:
         """Say how Kafka is doing, from what brokers and reports last said."""
         if self._service is not None:
             return self._service.health()
+        if self._is_closed:
+            return Health.judge(unhealthy=("the backplane is closed",))
+        self._start_aside()
         if self._failed_start is not None:
             return Health.judge(unhealthy=(self._failed_start[0],))
-        self._start_aside()
         return Health.judge(degraded=("the client is being made",))
 
     def close(self, timeout: float) -> None:
         """Flush, take back what is left and report it as failed."""
         self._is_closed = True
+        self._publish = self._first_publish
         if self._service is not None:
             self._service.close(timeout)
 
@@ -130,7 +135,8 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         return read_topics(settings, self._topics.of_types(query.event_types), query)
 
     def _first_publish(self, record: Record) -> None:
-        self._start().producer.publish(record)
+        self._start()
+        self._publish(record)
 
     def _start_aside(self) -> None:
         """Start on a thread of its own: whoever asks for health does not wait."""
@@ -146,30 +152,34 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         except DeliveryError:
             return  # health says why
 
-    def _start(self) -> KafkaService:
+    def _start(self) -> None:
         """Make the client, once.
 
         Raises:
             DeliveryError: It cannot be made; the next attempt is a second later at the earliest.
         """
         with self._starting:
-            if self._service is not None:
-                return self._service
             if self._is_closed:
                 raise DeliveryError("the backplane is closed")
+            if self._service is not None:
+                return
+            if self._is_starting:  # by this thread: a signal handler of it publishes
+                raise QueueFullError("the client is being made")
             if self._failed_start is not None and time.monotonic() < self._failed_start[1]:
                 raise DeliveryError(self._failed_start[0])
+            self._is_starting = True
             try:
-                service = KafkaService(
-                    self.options, self.context, self._topics, oauth_token=self._oauth_token
-                )
+                self._service = self._make_service()
             except DeliveryError as error:
                 self._failed_start = (str(error), time.monotonic() + START_AGAIN)
                 raise
+            finally:
+                self._is_starting = False
             self._failed_start = None
-            self._service = service
-            self._publish = service.producer.publish
-            return service
+            self._publish = self._service.publish
+
+    def _make_service(self) -> KafkaService:
+        return KafkaService(self.options, self.context, self._topics, oauth_token=self._oauth_token)
 
     def _with_token(self, settings: Settings) -> dict[str, object]:
         if self._oauth_token is None:

@@ -196,12 +196,22 @@ class _Reading:
             self.ends[place] = high
         else:
             self.ends[place] = None
+        if not from_start:
+            return TopicPartition(*place, high)
         since = self._query.since
-        if from_start and since is not None:
-            moment = TopicPartition(*place, int(since.timestamp() * 1000))
-            (found,) = self._consumer.offsets_for_times([moment], timeout=ANSWER_TIMEOUT)
-            return TopicPartition(*place, found.offset if found.offset >= 0 else high)
-        return TopicPartition(*place, OFFSET_BEGINNING if from_start else high)
+        first = None if since is None else self._offset_at(place, int(since.timestamp() * 1000))
+        if first is None and since is not None and self._offset_at(place, 0) is not None:
+            first = high  # nothing is as young as that
+        return TopicPartition(*place, OFFSET_BEGINNING if first is None else first)
+
+    def _offset_at(self, place: Place, moment: int) -> int | None:
+        """Find the first offset from a moment on, in ms; None where there is none.
+
+        The embedded Kafka never finds one.
+        """
+        question = TopicPartition(*place, moment)
+        (found,) = self._consumer.offsets_for_times([question], timeout=ANSWER_TIMEOUT)
+        return found.offset if found.offset >= 0 else None
 
     def _look_again(self) -> None:
         """Take in what has come into being; brokers that are away do not end the following."""

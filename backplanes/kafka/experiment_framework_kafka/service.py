@@ -36,7 +36,7 @@ class KafkaService:
         oauth_token: Where access tokens come from, if from code.
 
     Attributes:
-        producer: The way in.
+        publish: Queues one record, or raises a `DeliveryError`.
 
     Raises:
         DeliveryError: librdkafka does not make a client of these options.
@@ -53,11 +53,14 @@ class KafkaService:
         self._options = options
         self._queue_size = context.max_queue_size
         self._log = ClientLog()
-        self._fates = Fates(context)
+        self._fates = Fates(context, self._log)
         self._tokens = None if oauth_token is None else TokenSource(oauth_token, self._log)
         self._view = ClusterView(topics.all)
-        self.producer = self._make_producer(context, topics)
-        self._watcher = Watcher(self.producer.client, self._view, self._log, self._answered)
+        self._left = 0
+        producer = self._make_producer(context, topics)
+        self.publish = producer.publish
+        self._producer: KafkaProducer | None = producer
+        self._watcher = Watcher(producer.client, self._view, self._log, self._answered)
 
     def _make_producer(self, context: Context, topics: TopicNames) -> KafkaProducer:
         options = self._options
@@ -87,13 +90,29 @@ class KafkaService:
             raise DeliveryError(f"Kafka's client cannot be made: {error}") from error
 
     def _answered(self) -> None:
-        self.producer.complaint = None
-        self.producer.round_robin.learn(self._view.partitions)
+        producer = self._producer
+        if producer is not None:
+            producer.complaints.latest = None
+            producer.round_robin.learn(self._view.partitions)
+
+    def outstanding(self) -> int:
+        """Count the records that have no fate yet, or never got one before the client ended."""
+        producer = self._producer
+        return self._left if producer is None else producer.outstanding()
+
+    def flush(self, timeout: float) -> None:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds."""
+        producer = self._producer
+        if producer is not None:
+            producer.flush(timeout)
 
     def health(self) -> Health:
         """Say how Kafka is doing, from figures at hand."""
+        producer = self._producer
+        if producer is None:
+            return Health.judge(unhealthy=("the backplane is closed",))
         return judge(
-            self.producer,
+            producer,
             self._view,
             self._fates,
             self._tokens,
@@ -103,9 +122,19 @@ class KafkaService:
         )
 
     def close(self, timeout: float) -> None:
-        """Deliver within the budget what can be, give the rest back, end the threads."""
+        """Deliver within the budget what can be, give the rest back, end the threads.
+
+        The client ends with the watcher's thread, which holds it last: ending takes long where a
+        name is being resolved, and nobody else should wait for that.
+        """
+        producer = self._producer
+        if producer is None:
+            return
         deadline = time.monotonic() + timeout
         try:
-            self.producer.close(timeout)
+            producer.close(timeout)
         finally:
+            self._left = producer.outstanding()
+            self.publish = producer.publish
+            self._producer = producer = None
             self._watcher.stop(max(deadline - time.monotonic(), 0.0) + LAST_WORDS)

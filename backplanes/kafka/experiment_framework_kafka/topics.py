@@ -41,37 +41,42 @@ class TopicNames:
     """The topic of each event type, by the options.
 
     Attributes:
-        by_type: The topics of the five event types, by the type's wire name.
+        by_type: The topic of any event type, by the type's wire name; the five known ones are its
+            items. An event type of a newer version gets a topic that is named as theirs are.
+        all: Every topic that the five event types go to, each once.
     """
 
     def __init__(self, options: KafkaOptions) -> None:
-        self._unified = options.topic
-        self._prefix = options.topic_prefix or ""
         own = options.topics
-        self.by_type = {
-            event_type: options.topic
-            or getattr(own, OPTION_OF_TYPE[event_type], None)
-            or self._prefix + default
-            for event_type, default in DEFAULT_TOPICS.items()
-        }
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every topic that the five event types go to, each once."""
-        return tuple(dict.fromkeys(self.by_type.values()))
+        prefix = options.topic_prefix or ""
+        self.by_type = _ByType(
+            {
+                event_type: options.topic
+                or getattr(own, OPTION_OF_TYPE[event_type], None)
+                or prefix + default
+                for event_type, default in DEFAULT_TOPICS.items()
+            },
+            prefix=prefix,
+            unified=options.topic,
+        )
+        self.all = tuple(dict.fromkeys(self.by_type.values()))
 
     def of_types(self, event_types: Collection[str] | None) -> tuple[str, ...]:
         """Give the topics of some event types, each once; of all five for None."""
         if event_types is None:
             return self.all
-        return tuple(dict.fromkeys(self.of_type(each) for each in sorted(event_types)))
+        return tuple(dict.fromkeys(self.by_type[each] for each in sorted(event_types)))
 
-    def of_type(self, event_type: str) -> str:
-        """Give the topic of one event type, known or not."""
-        return self.by_type.get(event_type) or self.of_unknown_type(event_type)
 
-    def of_unknown_type(self, event_type: str) -> str:
-        """Give the topic of an event type of a newer version, named as the known ones are."""
+class _ByType(dict[str, str]):
+    """Looked up for each record: a known type costs one look."""
+
+    def __init__(self, known: dict[str, str], *, prefix: str, unified: str | None) -> None:
+        super().__init__(known)
+        self._prefix = prefix
+        self._unified = unified
+
+    def __missing__(self, event_type: str) -> str:
         if self._unified is not None:
             return self._unified
         kebab = _FOREIGN.sub("-", _HUMP.sub("-", event_type).lower())

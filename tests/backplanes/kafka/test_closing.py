@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from experiment_framework import DataPlane, Exposure
+from experiment_framework.envelope import Record
+from experiment_framework.plugin import DeliveryError
+from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
+
+Open = Callable[..., KafkaBackplane]
+Make = Callable[..., Record]
+
+
+def exposure(number: int = 0) -> Exposure:
+    return Exposure(experiment_name="e", variant_key="v", subject_id=f"s{number}")
+
+
+def test_a_flush_has_a_deadline_and_says_what_is_left(black_hole: str) -> None:
+    with DataPlane(KafkaBackplane(KafkaOptions(brokers=[black_hole]))) as plane:
+        for number in range(20):
+            plane.publish(exposure(number))
+        started = time.monotonic()
+        result = plane.flush(1)
+        assert time.monotonic() - started < 1.5
+        assert (result.pending, result.delivered, result.failed) == (20, 0, 0)
+        plane.close(0)
+
+
+def test_a_flush_tells_delivered_from_failed(black_hole: str) -> None:
+    options = KafkaOptions(brokers=[black_hole], delivery_timeout_ms=500, linger_ms=1)
+    with DataPlane(KafkaBackplane(options)) as plane:
+        plane.publish(exposure())
+        result = plane.flush(5)
+        assert (result.pending, result.delivered, result.failed) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("reports", ["failures", "all"])
+def test_what_is_left_at_close_is_taken_back_and_reported(
+    black_hole: str, opened: Open, record: Make, ledger: Any, reports: str
+) -> None:
+    context = ledger()
+    backplane = opened(context, brokers=[black_hole], delivery_reports=reports)
+    some = [record(number) for number in range(20)]
+    for one in some:
+        backplane.publish(one)
+    started = time.monotonic()
+    backplane.close(0.2)
+    assert time.monotonic() - started < 1.5
+    assert sorted(lost.event_id for lost, _ in context.lost) == [one.event_id for one in some]
+    assert {reason for _, reason in context.lost} == {"closed"}
+    assert backplane.outstanding() == 0
+
+
+def test_closing_delivers_first(
+    kafka: EmbeddedKafka, opened: Open, record: Make, ledger: Any, topic: str
+) -> None:
+    context = ledger(report_each=True)
+    backplane = opened(context, brokers=[kafka.bootstrap_servers], topic=topic)
+    for number in range(500):
+        backplane.publish(record(number))
+    backplane.close(10)
+    assert (len(context.arrived), context.lost) == (500, [])
+
+
+def test_nothing_is_started_after_close(black_hole: str, opened: Open, record: Make) -> None:
+    backplane = opened(brokers=[black_hole])
+    backplane.close(0)
+    with pytest.raises(DeliveryError, match="closed"):
+        backplane.publish(record())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_ctrl_c_ends_a_close_that_waits_for_a_broker_that_never_answers(black_hole: str) -> None:
+    program = """
+        import sys
+        from experiment_framework import DataPlane, Exposure
+        from experiment_framework_kafka import KafkaBackplane, KafkaOptions
+
+        plane = DataPlane(KafkaBackplane(KafkaOptions(brokers=[sys.argv[1]])))
+        plane.publish(Exposure(experiment_name="e", variant_key="v", subject_id="s"))
+        print("closing", flush=True)
+        plane.close(60)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), black_hole],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "closing\n"
+        time.sleep(0.2)  # lets the process get from its line into the wait; nothing to ask it
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert time.monotonic() - started < 2  # one second, and the slow start of other tests
+        assert "KeyboardInterrupt" in errors
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("reports", ["failures", "all"])
+def test_the_client_and_its_threads_end_with_the_backplane(
+    black_hole: str, opened: Open, record: Make, until: Callable[..., None], reports: str
+) -> None:
+    backplane = opened(brokers=[black_hole], delivery_reports=reports)
+    backplane.publish(record())
+    assert backplane._service is not None
+    assert backplane._service._producer is not None
+    client = weakref.ref(backplane._service._producer)
+    backplane.close(0)
+    until(lambda: client() is None, timeout=5)
+    until(lambda: not kafka_threads(), timeout=5)
+
+
+def kafka_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("experiment-kafka")]
