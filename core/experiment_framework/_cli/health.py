@@ -43,7 +43,7 @@ def command(
 
     Answers as soon as it is healthy, and with the last verdict when the time is over.
     """
-    with open_plane(config) as plane:
+    with open_plane(config, notes=None) as plane:
         health = _verdict(plane, timeout)
     if as_json:
         print_json(health)
@@ -77,6 +77,10 @@ def _show(health: Health) -> None:
 
 
 def _text(value: object) -> str:
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
     if isinstance(value, float):

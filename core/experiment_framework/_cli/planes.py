@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
+from rich.console import Console
 
+from experiment_framework._cli.logs import logs_to
 from experiment_framework._config import load
 from experiment_framework.dataplane import DataPlane
 
@@ -18,11 +20,14 @@ __all__ = ["open_plane"]
 
 
 @contextmanager
-def open_plane(path: Path, *, room_timeout: float | None = None) -> Iterator[DataPlane]:
+def open_plane(
+    path: Path, *, notes: Console | None, room_timeout: float | None = None
+) -> Iterator[DataPlane]:
     """Open the data plane that a file declares, for the time of a command.
 
     Args:
         path: The configuration.
+        notes: Where warnings that are logged go; None swallows them.
         room_timeout: Seconds that ``publish`` waits for room, whatever ``failureMode`` says; None
             leaves it to the configuration.
     """
@@ -32,8 +37,6 @@ def open_plane(path: Path, *, room_timeout: float | None = None) -> Iterator[Dat
         options = attrs.evolve(  # type: ignore[misc]  # mypy does not see that @options is attrs
             options, failure_mode="block", block_timeout_ms=round(room_timeout * 1000)
         )
-    plane = DataPlane(
-        config.backplane.create(config.backplane_options), options, steps=config.steps
-    )
-    with plane:
+    hooks = config.backplane.create(config.backplane_options)
+    with logs_to(notes), DataPlane(hooks, options, steps=config.steps) as plane:
         yield plane

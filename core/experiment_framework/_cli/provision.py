@@ -10,7 +10,7 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
 from experiment_framework._cli.planes import open_plane
-from experiment_framework._cli.terminal import clean, console, print_json, table
+from experiment_framework._cli.terminal import clean, console, errors, print_json, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ _STYLES: Final = {"created": "green", "exists": "dim", "failed": "bold red"}
 @click.pass_context
 def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
     """Create the topics or tables that FILE names; what is there is left as it is."""
-    with open_plane(config) as plane:
+    with open_plane(config, notes=errors()) as plane:
         provisioned = plane.provision() if plane.hooks.provision else []
     if as_json:
         print_json(provisioned)

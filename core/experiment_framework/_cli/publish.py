@@ -70,12 +70,12 @@ def command(
     reject file. While the backplane has no room, reading waits.
     """
     with ExitStack() as stack:
-        plane = stack.enter_context(open_plane(config, room_timeout=timeout))
+        notes = errors()
+        plane = stack.enter_context(open_plane(config, notes=notes, room_timeout=timeout))
         reject_file = stack.enter_context(
             RejectFile(rejects or default_path(source), keep_others=rejects is None)
         )
         stream = stack.enter_context(_opened(source))
-        notes = errors()
         publication = Publication(plane, reject_file, _Reporter(notes))
         with _ProgressBar(notes, source) as bar:
             try:

@@ -64,10 +64,11 @@ def command(
         from_start=from_start or no_follow,
     )
     show = _show_json if as_json else _Lines().show
-    with open_plane(config) as plane:
+    notes = errors()
+    with open_plane(config, notes=notes) as plane:
         records = cast("Generator[Stored]", plane.read(query))
         if query.follow and console().is_terminal:
-            errors().print("following; Ctrl-C stops", style="dim")
+            notes.print("following; Ctrl-C stops", style="dim")
         with closing(records):
             for stored in itertools.islice(records, limit):
                 show(stored)

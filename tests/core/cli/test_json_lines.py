@@ -34,7 +34,10 @@ def test_a_line_of_exactly_the_longest_size_is_taken() -> None:
     assert len(line.content) == 2000
 
 
-@given(st.lists(st.text("ab \t\r{", max_size=40).map(str.encode)), st.integers(min_value=1, max_value=30))
+@given(
+    st.lists(st.text("ab \t\r{", max_size=40).map(str.encode)),
+    st.integers(min_value=1, max_value=30),
+)
 def test_every_line_is_given_or_blank(parts: list[bytes], longest: int) -> None:
     parts = b"\n".join(parts).split(b"\n")
     lines = list(read_lines(io.BytesIO(b"\n".join(parts)), longest=longest))

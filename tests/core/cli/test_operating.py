@@ -225,3 +225,35 @@ def test_where_there_is_nothing_to_provision_it_is_done(run: Run, file_config: P
 
     assert result.exit_code == 0
     assert "nothing to provision" in result.stdout
+
+
+def test_a_kafka_that_is_down_is_complained_about_once(
+    run: Run, tmp_path: Path, black_hole: str
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "experimentFramework:\n"
+        f"  dataPlane: {{backplane: {{type: kafka, options: {{brokers: '{black_hole}'}}}}}}\n"
+    )
+    envelope = '{"eventType": "Error", "payload": {"errorType": "E", "message": "m"}}\n'
+
+    result = run("publish", config, "--timeout", "2", "--json", input=envelope * 50)
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["pending"] == 50
+    lines = [re.sub(r"\d+", "", line) for line in result.stderr.splitlines()]
+    assert len(lines) == len(set(lines))
+
+
+def test_events_that_a_backplane_logs_are_all_told(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "experimentFramework:\n"
+        "  dataPlane: {backplane: {type: logging, options: {level: WARNING}}}\n"
+    )
+    envelope = '{"eventType": "Error", "payload": {"errorType": "E", "message": "m"}}\n'
+
+    result = run("publish", config, "--json", input=envelope * 30)
+
+    assert result.exit_code == 0
+    assert result.stderr.count('"eventType":"Error"') == 30

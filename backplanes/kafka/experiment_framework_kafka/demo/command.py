@@ -20,7 +20,7 @@ from experiment_framework_kafka.embedded import EmbeddedKafka
 
 __all__ = ["command"]
 
-_PICTURE_WIDTH: Final = 100
+_PICTURE_WIDTH: Final = 80
 
 
 @click.command(
@@ -29,7 +29,8 @@ _PICTURE_WIDTH: Final = 100
     "  0    every event arrived once, in order, with its headers\n"
     "  1    that is not so\n"
     "  2    usage is wrong\n"
-    "  130  interrupted by Ctrl-C",
+    "  130  interrupted by Ctrl-C\n"
+    "  141  the reader of the output went away",
 )
 @click.option(
     "--subjects",
@@ -64,7 +65,7 @@ def command(
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(outcomes), indent=2))
     else:
-        _console().print(report(outcomes))
+        click.echo(_rendered(outcomes), nl=False)
     if svg is not None:
         _save_picture(outcomes, svg)
     ctx.exit(0 if outcomes.passed else 1)
@@ -89,9 +90,13 @@ def _run(trial: Trial, subjects: int) -> Outcomes:
         )
 
 
-def _console() -> Console:
+def _rendered(outcomes: Outcomes) -> str:
+    """Give the report with colours where standard output is a terminal."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=_PICTURE_WIDTH if piped else None, highlight=False)
+    console = Console(width=_PICTURE_WIDTH if piped else None, highlight=False)
+    with console.capture() as captured:
+        console.print(report(outcomes))
+    return captured.get()
 
 
 def _save_picture(outcomes: Outcomes, path: Path) -> None:

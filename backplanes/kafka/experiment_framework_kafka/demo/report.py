@@ -13,7 +13,7 @@ from experiment_framework_kafka.demo.trial import CONFIGURATION, Outcomes, Varia
 
 __all__ = ["report"]
 
-_BAR_WIDTH: Final = 30
+_BAR_WIDTH: Final = 18
 _AT_LEAST: Final = "■"
 _AT_MOST: Final = "□"
 _NEXT: Final = (
@@ -29,13 +29,13 @@ def report(outcomes: Outcomes) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble(
             ("One declaration says where events go", "bold"),
-            ("   here: an embedded Kafka of three brokers, in this process", "dim"),
+            ("   here: a Kafka inside this process", "dim"),
         ),
         Syntax(_shown_configuration(), "yaml", background_color="default", theme="ansi_dark"),
         Text(),
         Text.assemble(
-            (f"An A/B test of {outcomes.subjects:,} subjects", "bold"),
-            ("   counted from what an independent consumer read back", "dim"),
+            (f"An A/B test, {outcomes.subjects:,} subjects", "bold"),
+            ("   as an independent consumer read it back", "dim"),
         ),
         _result(outcomes.variants),
         Text(),
@@ -55,10 +55,10 @@ def _shown_configuration() -> str:
 
 def _result(rows: tuple[VariantRow, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("variant")
+    table.add_column("variant", no_wrap=True)
     for name in ("exposures", "conversions", "rate", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(f"{_AT_LEAST * 2} at least {_AT_MOST * 2} at most", no_wrap=True)
+    table.add_column(f"{_AT_LEAST} at least {_AT_MOST} up to", no_wrap=True)
     top = max((row.high for row in rows), default=0.0) or 1.0
     best = max(row.low for row in rows)
     for row in rows:
@@ -101,7 +101,7 @@ def _proof(outcomes: Outcomes) -> list[Text]:
             },
         ),
         _check(
-            "headers (event-id, event-type, schema-version, correlation-id) agree with the bodies",
+            "the four headers of every message agree with its body",
             {"messages with wrong headers": found.wrong_headers},
         ),
     ]
@@ -120,7 +120,7 @@ def _check(claim: str, faults: dict[str, int]) -> Text:
 def _throughput(outcomes: Outcomes) -> Text:
     return Text.assemble(
         (f"{outcomes.events_per_second:,.0f} events/s", "bold"),
-        f" published and acknowledged by the brokers  ({outcomes.events:,} events, "
+        f" published and acknowledged  ({outcomes.events:,} events, "
         f"{outcomes.bytes / 1e6:.1f} MB, {outcomes.seconds:.2f} s)",
     )
 
