@@ -120,8 +120,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
         cls,
         event: Event,
         *,
-        event_id: str | None = None,
-        correlation_id: str | None = None,
+        event_id: str | UUID | None = None,
+        correlation_id: str | UUID | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Envelope:
         """Put an event into an envelope that is published now.
