@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import IO, Any, Final
 
 import click
@@ -107,11 +108,18 @@ def _show(error: ExperimentError) -> None:
         click.echo(f"Error: {error}", err=True)
 
 
+def _open_missing_streams() -> None:
+    """Stand in for streams that were closed by whoever started this (``>&-``)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+
+
 def _forget_output() -> None:
     """Point standard output nowhere, so that its last flush at exit does not fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and _is_broken(stream):
+        if _is_broken(stream):
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
@@ -152,4 +160,5 @@ def experiment() -> None:
 
 def main() -> None:
     """Run the command line: what the ``experiment`` script calls."""
+    _open_missing_streams()
     experiment.main(prog_name=_NAME)

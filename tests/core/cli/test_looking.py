@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +155,19 @@ def test_plugins_are_listed_with_their_distributions(run: Run) -> None:
     assert found["backplane", "file"]["status"] == "loaded"
     assert found["step", "samplingRate"]["status"] == "loaded"
     assert "experiment-framework-kafka" in run("plugins").stdout
+
+
+def test_a_check_loads_only_what_it_needs(file_config: Path) -> None:
+    program = (
+        "import sys\n"
+        "from experiment_framework._cli.main import experiment\n"
+        "try:\n"
+        f"    experiment.main(['validate', {str(file_config)!r}])\n"
+        "except SystemExit:\n"
+        "    heavy = {'rich', 'asyncio', 'confluent_kafka'} & set(sys.modules)\n"
+        "    sys.exit(', '.join(heavy) or 0)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -18,6 +18,7 @@ from experiment_framework._cli.main import experiment
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
+EXPERIMENT = str(Path(sys.executable).with_name("experiment"))
 COMMANDS = (
     "demo",
     "init",
@@ -253,4 +254,26 @@ def test_a_full_disk_is_one_line(start: Start) -> None:
 
     assert process.returncode == 1
     assert b"No space left" in err
+    assert b"Traceback" not in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it takes a shell that closes streams")
+def test_closed_streams_are_no_error(file_config: Path) -> None:
+    command = f"'{EXPERIMENT}' describe '{file_config}' <&- >&-"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child alone")
+def test_ctrl_c_ends_the_demo_quietly(start: Start) -> None:
+    process = start("demo", "--subjects", "1000000")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)  # it is at work, far from done
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
     assert b"Traceback" not in err
