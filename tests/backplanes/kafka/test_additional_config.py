@@ -123,7 +123,12 @@ def test_values_are_read_strictly(name: str, value: object) -> None:
 @given(
     st.dictionaries(
         st.one_of(st.text(max_size=20), st.sampled_from(sorted(PROPERTIES))),
-        st.one_of(st.text(max_size=20), st.integers(), st.booleans(), st.floats()),
+        st.one_of(
+            st.text(max_size=20),
+            st.integers(),
+            st.booleans(),
+            st.floats(allow_nan=False, allow_infinity=False),
+        ),
         max_size=4,
     )
 )
