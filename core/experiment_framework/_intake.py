@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from experiment_framework._pipeline import compile_pipeline
 from experiment_framework.correlation import current_correlation_id
@@ -41,9 +42,9 @@ class Intake:
     def prepare(
         self,
         cell: Cell,
-        event: Event,
-        event_id: str | None,
-        correlation_id: str | None,
+        event: object,
+        event_id: str | UUID | None,
+        correlation_id: str | UUID | None,
         metadata: dict[str, Any] | None,
     ) -> Record | Receipt:
         """Make a record of an event; a receipt where it is to go no further.
@@ -60,7 +61,9 @@ class Intake:
             envelope = Envelope.around(
                 event,
                 event_id=event_id,
-                correlation_id=correlation_id or current_correlation_id(),
+                correlation_id=(
+                    current_correlation_id() if correlation_id is None else correlation_id
+                ),
                 metadata=metadata,
             )
         except BaseException:
@@ -74,10 +77,11 @@ class Intake:
         Raises:
             EventError: It cannot be encoded; counted as refused.
         """
-        if envelope.event_type in self._disabled:
-            cell.disabled += 1
-            return Receipt(envelope.event_id, "disabled", f"{envelope.event_type} is switched off")
         try:
+            if envelope.event_type in self._disabled:
+                cell.disabled += 1
+                reason = f"{envelope.event_type} is switched off"
+                return Receipt(envelope.event_id, "disabled", reason)
             if self._pipeline is not None:
                 through = self._through(cell, envelope, self._pipeline)
                 if isinstance(through, Receipt):

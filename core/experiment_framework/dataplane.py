@@ -27,6 +27,7 @@ from experiment_framework.results import FlushResult, Receipt, Stats
 
 if TYPE_CHECKING:
     from os import PathLike
+    from uuid import UUID
 
     from experiment_framework._registry import Hooks, Registry
     from experiment_framework.dataplane_options import DataPlaneOptions
@@ -119,8 +120,8 @@ class DataPlane:
         self,
         event: Event,
         *,
-        event_id: str | None = None,
-        correlation_id: str | None = None,
+        event_id: str | UUID | None = None,
+        correlation_id: str | UUID | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Receipt:
         """Send an event on its way, from any thread, without waiting for it to arrive.
@@ -163,8 +164,8 @@ class DataPlane:
         event: Event,
         timeout: float,
         *,
-        event_id: str | None = None,
-        correlation_id: str | None = None,
+        event_id: str | UUID | None = None,
+        correlation_id: str | UUID | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Receipt:
         """Publish an event and wait for its fate, at most ``timeout`` seconds.
@@ -201,8 +202,8 @@ class DataPlane:
         event: Event,
         timeout: float,  # noqa: ASYNC109  # a budget that is answered in the receipt, not raised
         *,
-        event_id: str | None = None,
-        correlation_id: str | None = None,
+        event_id: str | UUID | None = None,
+        correlation_id: str | UUID | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Receipt:
         """Publish an event and await its fate, at most ``timeout`` seconds; the loop runs on.

@@ -73,12 +73,14 @@ class Handover:
         except RecordTooLargeError as error:
             return self._drop(cell, record, "too_large", str(error))
         except DeliveryError as error:
-            reason = "closed" if self.is_closed else "rejected"
-            return self._drop(cell, record, reason, str(error))
+            return self._drop(cell, record, self._rejection(), str(error))
         except Exception as error:  # noqa: BLE001  # publish never raises for a delivery reason
             return self._drop(cell, record, "backplane_failed", repr(error))
         cell.accepted += 1
         return Receipt(record.event_id, "accepted")
+
+    def _rejection(self) -> str:
+        return "closed" if self.is_closed else "rejected"
 
     def _drop(self, cell: Cell, record: Record, reason: str, detail: str = "") -> Receipt:
         cell.dropped[reason] += 1

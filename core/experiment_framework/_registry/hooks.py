@@ -44,7 +44,7 @@ class Hooks:
     write_batch: Callable[[Sequence[Record]], None] | None
     outstanding: Callable[[], int] | None
     flush: Callable[[float], None] | None
-    health: Callable[[], Health] | None
+    health: Callable[[], Health | None] | None
     close: Callable[[float], None] | None
     provision: Callable[[], Iterable[Provisioned]] | None
     read: Callable[[Query], Iterator[Stored]] | None
