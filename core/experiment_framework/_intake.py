@@ -87,10 +87,12 @@ class Intake:
                 if isinstance(through, Receipt):
                     return through
                 envelope = through
-            return encode(envelope)
+            record = encode(envelope)
         except BaseException:
             cell.refused += 1
             raise
+        cell.note_offered(record)
+        return record
 
     def _through(self, cell: Cell, envelope: Envelope, run: Pipeline) -> Envelope | Receipt:
         try:

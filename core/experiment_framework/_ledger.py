@@ -10,46 +10,92 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
-from experiment_framework.results import FlushResult, Stats
+from experiment_framework._record import Record
+from experiment_framework.results import Breakdown, Stats
 
 __all__ = ["Cell", "Ledger"]
+
+Kind: TypeAlias = tuple[str, str | None, str | None]
+"""Event type, experiment and variant."""
+
+MOST_KINDS: Final = 1000
+"""Kinds that are told apart; the rest of a type counts together."""
 
 _COUNTERS: Final = (
     "delivered",
     "failed",
+    "returned",
     "accepted",
     "sampled_out",
     "disabled",
     "refused",
     "offered",
 )
+_BY_KIND: Final = ("offered_by_kind", "dropped_by_kind", "failed_by_kind")
 
 
 class Cell:
-    """The counts of one thread."""
+    """The counts of one thread.
 
-    __slots__ = (*_COUNTERS, "dropped")
+    ``accepted`` counts records handed to the backplane, from disk too; ``returned`` those that came
+    back from it to the disk.
+    """
+
+    __slots__ = (*_COUNTERS, *_BY_KIND, "dropped")
 
     delivered: int
     failed: int
+    returned: int
     accepted: int
     sampled_out: int
     disabled: int
     refused: int
     offered: int
+    offered_by_kind: Counter[Kind]
+    dropped_by_kind: Counter[Kind]
+    failed_by_kind: Counter[Kind]
 
     def __init__(self) -> None:
         for name in _COUNTERS:
             setattr(self, name, 0)
+        for name in _BY_KIND:
+            setattr(self, name, Counter())
         self.dropped: Counter[str] = Counter()
+
+    def note_offered(self, record: Record) -> None:
+        """Count a record under its kind."""
+        _add(self.offered_by_kind, _kind(record), 1)
+
+    def note_dropped(self, record: Record, reason: str) -> None:
+        """Count a record that was not accepted."""
+        self.dropped[reason] += 1
+        _add(self.dropped_by_kind, _kind(record), 1)
+
+    def note_failed(self, record: Record) -> None:
+        """Count an accepted record that will never arrive."""
+        self.failed += 1
+        _add(self.failed_by_kind, _kind(record), 1)
 
     def add(self, other: Cell) -> None:
         """Take over the counts of a cell whose thread has ended."""
         for name in _COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _BY_KIND:
+            for kind, count in getattr(other, name).items():
+                _add(getattr(self, name), kind, count)
         self.dropped.update(other.dropped)
+
+
+def _kind(record: Record) -> Kind:
+    return (record.event_type, record.experiment_name, record.variant_key)
+
+
+def _add(counts: Counter[Kind], kind: Kind, count: int) -> None:
+    if kind not in counts and len(counts) >= MOST_KINDS:
+        kind = (kind[0], None, None)
+    counts[kind] += count
 
 
 class _Owner:
@@ -67,10 +113,20 @@ class Ledger:
     Args:
         outstanding: Counts accepted records without a fate, for a backplane that reports failures
             only; what is delivered then follows from it. None where each delivery is reported.
+        spooled: Counts records on disk that are not handed to the backplane.
+        recovered: Counts records adopted from earlier processes.
     """
 
-    def __init__(self, outstanding: Callable[[], int] | None) -> None:
+    def __init__(
+        self,
+        outstanding: Callable[[], int] | None,
+        *,
+        spooled: Callable[[], int] = lambda: 0,
+        recovered: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._outstanding = outstanding
+        self._spooled = spooled
+        self._recovered = recovered
         self._local = threading.local()
         self._lock = threading.RLock()
         self._cells: dict[weakref.ref[_Owner], Cell] = {}
@@ -93,48 +149,67 @@ class Ledger:
 
         The order makes every term a safe estimate while other threads publish: what an event passes
         last is read first, so that nothing is counted at its end before it is counted at its
-        beginning.
+        beginning. Where deliveries follow from what is outstanding, that is read before the
+        failures: a record that fails meanwhile counts as neither delivered.
         """
         with self._lock:
             self._fold_ended()
             cells = [self._ended, *self._cells.values()]
-            accepted = _sum(cells, "accepted")
-            outstanding = self._outstanding() if self._outstanding else 0
-            delivered = _sum(cells, "delivered")
+            delivered = self._settled(cells)
             failed = _sum(cells, "failed")
-            if self._outstanding:
-                delivered = accepted - failed - outstanding
-            self._delivered = delivered = max(delivered, self._delivered)
             dropped: Counter[str] = Counter()
             for cell in cells:
                 dropped.update(cell.dropped.copy())
             sampled_out = _sum(cells, "sampled_out")
             disabled = _sum(cells, "disabled")
             refused = _sum(cells, "refused")
+            spooled = self._spooled()
+            recovered = self._recovered()
             offered = _sum(cells, "offered")
         settled = refused + disabled + sampled_out + dropped.total() + failed + delivered
         return Stats(
             offered=offered,
-            recovered=0,
+            recovered=recovered,
             refused=refused,
             disabled=disabled,
             sampled_out=sampled_out,
             dropped=dict(dropped),
             failed=failed,
             delivered=delivered,
-            pending=offered - settled,
-            spooled=0,
+            pending=max(offered + recovered - settled - spooled, 0),
+            spooled=spooled,
         )
 
-    def result(self) -> FlushResult:
-        """Give the part of the counts that a flush answers."""
-        stats = self.stats()
-        return FlushResult(
-            delivered=stats.delivered,
-            failed=stats.failed,
-            pending=stats.pending,
-            dropped=stats.dropped_total,
-        )
+    def breakdown(self) -> list[Breakdown]:
+        """Give the counts of each event type, experiment and variant, most frequent first."""
+        total = Cell()
+        with self._lock:
+            for cell in [self._ended, *self._cells.values()]:
+                for name in _BY_KIND:
+                    for kind, count in getattr(cell, name).copy().items():
+                        _add(getattr(total, name), kind, count)
+        return [
+            Breakdown(
+                event_type=kind[0],
+                experiment_name=kind[1],
+                variant_key=kind[2],
+                offered=offered,
+                dropped=total.dropped_by_kind[kind],
+                failed=total.failed_by_kind[kind],
+            )
+            for kind, offered in total.offered_by_kind.most_common()
+        ]
+
+    def _settled(self, cells: Iterable[Cell]) -> int:
+        """Count deliveries; never fewer than the last time."""
+        if self._outstanding is None:
+            delivered = _sum(cells, "delivered")
+        else:
+            accepted = _sum(cells, "accepted")
+            outstanding = self._outstanding()
+            delivered = accepted - outstanding - _sum(cells, "returned") - _sum(cells, "failed")
+        self._delivered = max(delivered, self._delivered)
+        return self._delivered
 
     def _fold_ended(self) -> None:
         for owner in [owner for owner in self._cells if owner() is None]:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from experiment_framework._delivery import (
-    BatchWorker,
-    Direct,
-    Handover,
-    Outlet,
-    Settlement,
-    ThrottledLog,
-    Waiter,
-    apauses,
-)
+from experiment_framework._delivery import Delivery, ThrottledLog, Waiter, apauses, pauses
 from experiment_framework._intake import Intake
-from experiment_framework._ledger import Ledger
-from experiment_framework.errors import ConfigError, HookError, UnsupportedError
+from experiment_framework.errors import ConfigError, UnsupportedError
 from experiment_framework.health import Health
-from experiment_framework.results import FlushResult, Receipt, Stats
+from experiment_framework.results import Breakdown, DeliveryReport, FlushResult, Receipt, Stats
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -31,7 +22,7 @@ if TYPE_CHECKING:
 
     from experiment_framework._registry import Hooks, Registry
     from experiment_framework.dataplane_options import DataPlaneOptions
-    from experiment_framework.envelope import Envelope
+    from experiment_framework.envelope import Envelope, Record
     from experiment_framework.events import Event
     from experiment_framework.plugin import Backplane, Provisioned, Query, Step, Stored
 
@@ -48,9 +39,11 @@ class DataPlane:
         backplane: A `Backplane`, or a plain object or module with ``@hookimpl`` functions.
         options: The data plane's own options; None for the defaults.
         steps: Pipeline plugins; they run in the order of their phases.
+        on_drop: Called with each record that was not accepted, and why, on a thread of ours.
+        on_delivery: Called with the fate of each accepted record, on a thread of ours.
 
     Raises:
-        ConfigError: The backplane finds a problem in its options.
+        ConfigError: The options contradict each other, or the backplane finds a problem in its own.
         HookError: The backplane does not follow the plugin API.
     """
 
@@ -60,34 +53,31 @@ class DataPlane:
         options: DataPlaneOptions | None = None,
         *,
         steps: Sequence[Step[Any]] = (),
+        on_drop: Callable[[Record, str], object] | None = None,
+        on_delivery: Callable[[DeliveryReport], object] | None = None,
     ) -> None:
-        from experiment_framework.dataplane_options import DataPlaneOptions
+        from experiment_framework.dataplane_options import DataPlaneOptions, check_data_plane
 
         self._options = options = options or DataPlaneOptions()
-        self._hooks = hooks = _resolved(backplane)
+        problems = tuple(check_data_plane(options))
+        if problems:
+            raise ConfigError(problems)
+        self._hooks = _resolved(backplane)
         self._log = ThrottledLog()
         self._intake = Intake(options, steps, self._log)
-        self._prepare = self._intake.prepare
-        counts_failures_only = hooks.publish is not None and hooks.outstanding is not None
-        self._ledger = Ledger(hooks.outstanding if counts_failures_only else None)
-        self._settlement = Settlement(
-            ledger=self._ledger,
-            log=self._log,
-            max_queue_size=options.max_queue_size,
-            max_queue_bytes=options.max_queue_bytes,
+        self._delivery = Delivery(
+            self._hooks, options, on_drop=on_drop, on_delivery=on_delivery, log=self._log
         )
-        self._reports_each = not counts_failures_only
-        self._closing = threading.RLock()
         self._closed = False
-        hooks.open(self._settlement)
-        self._outlet = _outlet(hooks, self._settlement, options)
-        self._handover = Handover(
-            self._outlet,
-            self._log,
-            block_timeout=options.block_timeout_ms / 1000 if options.failure_mode == "block" else 0,
-        )
-        self._give = self._handover.give
+        self._connect()
         _open_planes[id(self)] = self
+
+    def _connect(self) -> None:
+        """Bind the hot path to what belongs to this process."""
+        self._closing = threading.RLock()
+        self._cell = self._delivery.ledger.cell
+        self._prepare: Callable[..., Record | Receipt] = self._intake.prepare
+        self._give = self._delivery.handover.give
 
     @classmethod
     def from_config(
@@ -96,6 +86,8 @@ class DataPlane:
         *,
         registry: Registry | None = None,
         environ: Mapping[str, str] | None = None,
+        on_drop: Callable[[Record, str], object] | None = None,
+        on_delivery: Callable[[DeliveryReport], object] | None = None,
     ) -> Self:
         """Make a data plane as a configuration declares it.
 
@@ -103,6 +95,8 @@ class DataPlane:
             source: The path of a YAML or JSON file, its text, or a mapping.
             registry: Where plugins are found; by default those that are installed.
             environ: What ``${VAR}`` stands for; by default the process's environment.
+            on_drop: As in the constructor.
+            on_delivery: As in the constructor.
 
         Raises:
             ConfigError: With every problem in it, each with its place.
@@ -114,6 +108,8 @@ class DataPlane:
             config.backplane.create(config.backplane_options),
             config.data_plane,
             steps=config.steps,
+            on_drop=on_drop,
+            on_delivery=on_delivery,
         )
 
     def publish(
@@ -139,7 +135,7 @@ class DataPlane:
             EventError: The event cannot be encoded; the message names the field. No other event is
                 affected. Reasons of delivery are never raised: they are in the receipt.
         """
-        cell = self._ledger.cell()
+        cell = self._cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
         if isinstance(prepared, Receipt):
@@ -152,7 +148,7 @@ class DataPlane:
         Raises:
             EventError: As `publish`.
         """
-        cell = self._ledger.cell()
+        cell = self._cell()
         cell.offered += 1
         prepared = self._intake.prepare_envelope(cell, envelope)
         if isinstance(prepared, Receipt):
@@ -177,25 +173,27 @@ class DataPlane:
             EventError: As `publish`.
         """
         deadline = time.monotonic() + timeout
-        cell = self._ledger.cell()
+        cell = self._cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
         if isinstance(prepared, Receipt):
             return prepared
         told = threading.Event()
         waiter = Waiter(told.set)
-        self._settlement.add(prepared.event_id, waiter)
+        self._delivery.settlement.add(prepared.event_id, waiter)
         try:
             receipt = self._give(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
-            if self._reports_each:
-                _wait_in_slices(told, deadline)
-            else:
-                self._outlet.flush(max(0.0, deadline - time.monotonic()))
+            for pause in pauses(deadline, longest=0.1):
+                if self._is_settled(waiter):
+                    break
+                self._delivery.outlet.flush(pause)
+                if self._delivery.reports_each:
+                    told.wait(pause)
             return self._fate(waiter, receipt)
         finally:
-            self._settlement.discard(prepared.event_id, waiter)
+            self._delivery.settlement.discard(prepared.event_id, waiter)
 
     async def apublish(
         self,
@@ -214,7 +212,7 @@ class DataPlane:
         import asyncio
 
         deadline = time.monotonic() + timeout
-        cell = self._ledger.cell()
+        cell = self._cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
         if isinstance(prepared, Receipt):
@@ -222,12 +220,12 @@ class DataPlane:
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
         waiter = Waiter(lambda: loop.call_soon_threadsafe(told.set))
-        self._settlement.add(prepared.event_id, waiter)
+        self._delivery.settlement.add(prepared.event_id, waiter)
         try:
-            receipt = await self._handover.agive(cell, prepared, deadline)
+            receipt = await self._delivery.handover.agive(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
-            if self._reports_each:
+            if self._delivery.reports_each:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(told.wait(), max(0.0, deadline - time.monotonic()))
             else:
@@ -236,55 +234,69 @@ class DataPlane:
                         break
             return self._fate(waiter, receipt)
         finally:
-            self._settlement.discard(prepared.event_id, waiter)
+            self._delivery.settlement.discard(prepared.event_id, waiter)
 
     def flush(self, timeout: float) -> FlushResult:
         """Wait until everything accepted has its fate, at most ``timeout`` seconds."""
         if not self._closed:
-            self._outlet.flush(timeout)
-        return self._ledger.result()
+            self._delivery.flush(timeout)
+        return self._delivery.result()
+
+    def flushed(self, timeout: float = 2.0) -> AbstractContextManager[None]:
+        """Flush when a block, or a function that this decorates, is left.
+
+        For places that freeze a process once a function has returned. Where a flush was in vain the
+        next ones do not wait, for half a minute: an endpoint that is down costs once, not on every
+        call.
+
+        Args:
+            timeout: Longest wait in seconds.
+        """
+        return _flushed(self, timeout)
 
     def close(self, timeout: float | None = None) -> FlushResult:
         """Deliver what is left within ``timeout`` seconds, then let everything go.
 
-        What remains is counted as failed, and said once in the log. Later events are dropped with
-        the reason ``closed``. To close twice is to ask for the result again.
+        What remains is kept on disk where a spool is declared, else counted as failed, and said
+        once in the log. Later events are dropped with the reason ``closed``. To close twice is to
+        ask for the result again.
 
         Args:
             timeout: By default ``closeTimeoutMs``.
         """
         budget = self._options.close_timeout_ms / 1000 if timeout is None else timeout
-        deadline = time.monotonic() + budget
         with self._closing:
             if self._closed:
-                return self._ledger.result()
-            self._closed = self._handover.is_closed = True
+                return self._delivery.result()
+            self._closed = True
             _open_planes.pop(id(self), None)
-            try:
-                self._outlet.flush(budget)
-            except BaseException:
-                deadline = 0.0  # Ctrl-C: whoever asks to stop does not want to wait
-                raise
-            finally:
-                self._outlet.close(max(0.0, deadline - time.monotonic()))
-        result = self._ledger.result()
+            self._delivery.close(budget)
+        result = self._delivery.result()
         if not result.is_complete:
             self._log.report(
                 "close",
                 f"closed with {result.failed} events failed, {result.dropped} dropped and "
-                f"{result.pending} of unknown fate; {result.delivered} were delivered",
+                f"{result.pending} of unknown fate; {result.spooled} wait on disk, "
+                f"{result.delivered} were delivered",
             )
         return result
 
     def stats(self) -> Stats:
         """Account for every event so far; cheap."""
-        return self._ledger.stats()
+        return self._delivery.stats()
+
+    def breakdown(self) -> list[Breakdown]:
+        """Give the counts of each event type, experiment and variant, most frequent first.
+
+        A thousand kinds are told apart; the rest of a type counts together.
+        """
+        return self._delivery.ledger.breakdown()
 
     def health(self) -> Health:
         """Say how the data plane and its backplane are doing, without blocking."""
         if self._closed:
             return Health.judge(unhealthy=("the data plane is closed",))
-        return self._outlet.health()
+        return self._delivery.health()
 
     async def ahealth(self) -> Health:
         """Say what `health` says; it does not block, so it needs no thread."""
@@ -322,9 +334,9 @@ class DataPlane:
         self.close()
 
     def _is_settled(self, waiter: Waiter) -> bool:
-        if self._reports_each:
+        if self._delivery.reports_each:
             return waiter.receipt is not None
-        return waiter.receipt is not None or self._outlet.outstanding() == 0
+        return waiter.receipt is not None or self._delivery.outlet.outstanding() == 0
 
     def _fate(self, waiter: Waiter, receipt: Receipt) -> Receipt:
         """Answer what became of an accepted record, as far as it is known by now."""
@@ -335,6 +347,28 @@ class DataPlane:
             return Receipt(receipt.event_id, "delivered")
         return Receipt(receipt.event_id, "accepted", "its fate was not known in time")
 
+    def _after_fork(self) -> None:
+        """Start clean in a forked child; say so with the first event there."""
+        self._delivery.after_fork()
+        self._connect()
+        self._prepare = self._first_prepare_in_child
+
+    def _first_prepare_in_child(self, *arguments: Any) -> Record | Receipt:
+        self._prepare = self._intake.prepare
+        self._log.notice(f"a forked process goes on with a client of its own, pid {os.getpid()}")
+        return self._prepare(*arguments)
+
+
+@contextmanager
+def _flushed(plane: DataPlane, timeout: float) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        breaker = plane._delivery.breaker  # noqa: SLF001  # the plane's own context manager
+        result = plane.flush(0.0 if breaker.is_open else timeout)
+        if not breaker.is_open:
+            breaker.record(success=not result.pending)
+
 
 _open_planes: dict[int, DataPlane] = {}
 
@@ -343,6 +377,15 @@ _open_planes: dict[int, DataPlane] = {}
 def _close_open_planes() -> None:
     for plane in list(_open_planes.values()):
         plane.close()
+
+
+if hasattr(os, "register_at_fork"):
+
+    def _start_clean_in_child() -> None:
+        for plane in list(_open_planes.values()):
+            plane._after_fork()  # noqa: SLF001  # this module's own class
+
+    os.register_at_fork(after_in_child=_start_clean_in_child)
 
 
 def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
@@ -356,23 +399,3 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
     if problems:
         raise ConfigError(problems)
     return hooks
-
-
-def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> Outlet:
-    if hooks.write_batch is not None:
-        return BatchWorker(
-            hooks.write_batch,
-            hooks,
-            settlement,
-            batch_size=options.batch_size,
-            flush_interval=options.flush_interval_ms / 1000,
-        )
-    if hooks.publish is not None:
-        return Direct(hooks.publish, hooks)
-    raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")
-
-
-def _wait_in_slices(told: threading.Event, deadline: float) -> None:
-    """Wait in short slices, so that Ctrl-C gets through on every platform."""
-    while not told.is_set() and (left := deadline - time.monotonic()) > 0:
-        told.wait(min(left, 0.1))

@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
+from experiment_framework._problems import Problem
 from experiment_framework.plugin.options import option, options
 
-__all__ = ["DataPlaneOptions", "FailureMode"]
+__all__ = [
+    "DataPlaneOptions",
+    "DeadLetterOptions",
+    "FailureMode",
+    "FailureModes",
+    "SpoolOptions",
+    "check_data_plane",
+]
 
-FailureMode: TypeAlias = Literal["drop", "block"]
+FailureMode: TypeAlias = Literal["drop", "block", "spool"]
+
+
+@options
+class FailureModes:
+    """What happens to events of each type when there is no room for them."""
+
+    default: FailureMode = option(default="drop", help="For every type that is not named.")
+    exposures: FailureMode | None = option(default=None, help="For Exposure events.")
+    assignments: FailureMode | None = option(default=None, help="For Assignment events.")
+    outcomes: FailureMode | None = option(default=None, help="For Outcome events.")
+    analysis_signals: FailureMode | None = option(default=None, help="For AnalysisSignal events.")
+    errors: FailureMode | None = option(default=None, help="For Error events.")
+
+
+@options
+class SpoolOptions:
+    """Where and how records wait on local disk until the backplane has them."""
+
+    directory: Annotated[Path, Meta(examples=["spool"])] = option(
+        help="Folder for the records; processes may share it, each has a folder of its own below."
+    )
+    mode: Literal["overflow", "writeAhead"] = option(
+        default="overflow",
+        help="`overflow` keeps only what the backplane could not take; `writeAhead` writes every "
+        "record before `publish` accepts it.",
+    )
+    max_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**50)] = option(
+        default=1024**3, help="Most bytes that this process keeps on disk."
+    )
+    when_full: Literal["reject", "dropOldest"] = option(
+        default="reject",
+        help="Which records are dropped beyond `maxBytes`: `reject` the new ones, `dropOldest` "
+        "those that have waited longest.",
+    )
+    fsync: Literal["group", "always", "never"] = option(
+        default="group",
+        help="What a power cut may take: `group` what was written within the last instant, "
+        "`always` nothing, `never` what the operating system had not written yet. A killed process "
+        "loses nothing in any of them.",
+    )
+    replay_per_second: Annotated[int, Meta(ge=1, le=10_000_000)] = option(
+        default=100_000, help="Most records a second that are sent from disk."
+    )
+
+
+@options
+class DeadLetterOptions:
+    """Where records go that can never be delivered, with the reason."""
+
+    path: Annotated[Path, Meta(examples=["dead-letters.jsonl"])] = option(
+        help="File that is appended to, one JSON object with `reason` and `envelope` a line."
+    )
+    max_bytes: Annotated[int, Meta(ge=1024, le=2**50)] = option(
+        default=256 * 1024 * 1024, help="Size in bytes beyond which nothing more is written to it."
+    )
 
 
 @options
@@ -31,10 +96,12 @@ class DataPlaneOptions:
         help="Longest time in ms that a record waits for its batch to fill, for backplanes that "
         "core batches for.",
     )
-    failure_mode: FailureMode = option(
+    failure_mode: FailureMode | FailureModes = option(
         default="drop",
         help="What happens to an event when there is no room for it: `drop` counts and drops it, "
-        "`block` makes `publish` wait for room first.",
+        "`block` makes `publish` wait for room first, `spool` keeps it on disk. Also a mapping "
+        "with `default` and a mode for `exposures`, `assignments`, `outcomes`, `analysisSignals`, "
+        "`errors`.",
     )
     block_timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = option(
         default=1000,
@@ -50,3 +117,46 @@ class DataPlaneOptions:
         default=10_000,
         help="Time budget in ms of `close` and of the exit of the process, where none is given.",
     )
+    spool: SpoolOptions | None = option(
+        default=None, help="Keep records on local disk that the backplane cannot take."
+    )
+    dead_letters: DeadLetterOptions | None = option(
+        default=None, help="Keep records that can never be delivered."
+    )
+
+    def failure_mode_of(self, event_type: str) -> FailureMode:
+        """Give the mode for the events of one type, by the type's wire name."""
+        modes = self.failure_mode
+        if isinstance(modes, str):
+            return modes
+        mode: FailureMode | None = getattr(modes, _MODE_FIELDS[event_type], None)
+        return mode or modes.default
+
+
+_MODE_FIELDS: Final = {
+    "Exposure": "exposures",
+    "Assignment": "assignments",
+    "Outcome": "outcomes",
+    "AnalysisSignal": "analysis_signals",
+    "Error": "errors",
+}
+
+
+def check_data_plane(options: DataPlaneOptions) -> Iterator[Problem]:
+    """Find contradictions between the options of a data plane."""
+    is_used = any(options.failure_mode_of(event_type) == "spool" for event_type in _MODE_FIELDS)
+    if is_used and options.spool is None:
+        yield Problem(
+            message="`failureMode: spool` needs to know where",
+            path=("failureMode",),
+            suggestion="Add `spool: {directory: …}` under `dataPlane`.",
+            involves=(("failureMode",), ("spool",)),
+        )
+    if options.spool is not None and options.spool.mode == "overflow" and not is_used:
+        yield Problem(
+            message="a spool is declared, and no event type overflows to it",
+            path=("spool",),
+            suggestion="Add `failureMode: spool`, for all types or for some, or use "
+            "`mode: writeAhead`.",
+            involves=(("spool",), ("failureMode",)),
+        )

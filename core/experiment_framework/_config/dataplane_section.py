@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from experiment_framework._config.backplane_section import BackplaneSection
+from experiment_framework._config.contradictions import place_checked
 from experiment_framework._config.conversion import convert
 from experiment_framework._config.effective import EffectiveValue, effective_values
 from experiment_framework._config.fields import option_fields
@@ -27,7 +28,7 @@ from experiment_framework._config.sensitive import declared, suspected
 from experiment_framework._config.source import Source
 from experiment_framework._config.suggestions import closest
 from experiment_framework._problems import Path
-from experiment_framework.dataplane_options import DataPlaneOptions
+from experiment_framework.dataplane_options import DataPlaneOptions, check_data_plane
 from experiment_framework.errors import PluginError
 from experiment_framework.plugin.step import Step
 
@@ -41,7 +42,6 @@ _NOT_YET: Final = {
     "piiRedaction": "No plugin that redacts is part of this version: remove the key, and "
     "publish nothing that must not leave.",
     "exposureSemantics": "No plugin for it is part of this version: remove the key.",
-    "spool": "Records are not kept on disk in this version: remove the key.",
 }
 
 
@@ -130,21 +130,13 @@ class DataPlaneSection:
         self.findings += self._backplane.findings
 
     def _convert_own(self, block: Block) -> None:
-        mode = block.get("failureMode")
-        if isinstance(mode, Scalar) and mode.text == "spool":
-            self._refuse(
-                refuse(
-                    mode,
-                    "records are not kept on disk in this version",
-                    found="spool",
-                    expected="one of drop, block",
-                )
-            )
-            block = _only(block, [e for e in block.entries if e.key != "failureMode"])
         try:
             self.options = convert(block, DataPlaneOptions)
         except Refusal as refusal:
             self._refuse(refusal)
+            return
+        problems = check_data_plane(self.options)
+        self.findings += [place_checked(each, block, DataPlaneOptions) for each in problems]
 
     def _step(self, entry: Entry, known: set[str]) -> type[Step[Any]] | None:
         keys = self._registry.step_keys()

@@ -1,19 +1,8 @@
 """What sits between the pipeline and a backplane."""
 
-from experiment_framework._delivery.direct import Direct
-from experiment_framework._delivery.handover import Handover, apauses
-from experiment_framework._delivery.outlet import Outlet
-from experiment_framework._delivery.settlement import Settlement, Waiter
+from experiment_framework._delivery.delivery import Delivery
+from experiment_framework._delivery.handover import apauses, pauses
+from experiment_framework._delivery.settlement import Waiter
 from experiment_framework._delivery.throttle import ThrottledLog
-from experiment_framework._delivery.worker import BatchWorker
 
-__all__ = [
-    "BatchWorker",
-    "Direct",
-    "Handover",
-    "Outlet",
-    "Settlement",
-    "ThrottledLog",
-    "Waiter",
-    "apauses",
-]
+__all__ = ["Delivery", "ThrottledLog", "Waiter", "apauses", "pauses"]

@@ -3,89 +3,162 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
+from experiment_framework.errors import (
+    DeliveryError,
+    ExperimentError,
+    QueueFullError,
+    RecordTooLargeError,
+)
 from experiment_framework.results import Receipt
 
 if TYPE_CHECKING:
     from experiment_framework._delivery.outlet import Outlet
-    from experiment_framework._delivery.throttle import ThrottledLog
+    from experiment_framework._delivery.settlement import Settlement
+    from experiment_framework._delivery.spooling import Spooling
     from experiment_framework._ledger import Cell
+    from experiment_framework.dataplane_options import FailureMode
     from experiment_framework.envelope import Record
 
-__all__ = ["Handover", "pauses"]
+__all__ = ["Handover", "apauses", "pauses"]
 
 
 class Handover:
-    """Hands records to an outlet; drops or waits where there is no room.
+    """Hands records to an outlet; drops, waits or spools where there is no room.
 
     Args:
         outlet: The way out.
-        log: Where drops are reported, throttled.
-        block_timeout: Seconds to wait for room; 0 to drop at once.
+        settlement: Where drops are counted and told.
+        modes: What happens without room, by event type; ``drop`` for the others.
+        block_timeout: Seconds to wait for room in mode ``block``.
+        spooling: The disk, where one is declared.
     """
 
-    def __init__(self, outlet: Outlet, log: ThrottledLog, *, block_timeout: float) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        settlement: Settlement,
+        *,
+        modes: Mapping[str, FailureMode],
+        block_timeout: float,
+        spooling: Spooling | None = None,
+    ) -> None:
         self.is_closed = False
         self._take = outlet.publish
-        self._log = log
+        self._settlement = settlement
+        self._modes = modes
         self._block_timeout = block_timeout
+        self._spooling = spooling
 
     def give(self, cell: Cell, record: Record, deadline: float | None = None) -> Receipt:
         """Hand a record over; wait for room as long as is allowed, and not beyond the deadline."""
-        receipt = self._try(cell, record)
+        receipt = self._first_try(cell, record)
         if receipt is not None:
             return receipt
-        if self._block_timeout:
+        if self._modes.get(record.event_type) == "block":
             for pause in pauses(self._patience(deadline)):
                 time.sleep(pause)
                 receipt = self._try(cell, record)
                 if receipt is not None:
                     return receipt
-        return self._drop(cell, record, "queue_full")
+        return self._without_room(record)
 
     async def agive(self, cell: Cell, record: Record, deadline: float) -> Receipt:
         """Do what `give` does; while it waits, the event loop runs on."""
-        receipt = self._try(cell, record)
+        receipt = self._first_try(cell, record)
         if receipt is not None:
             return receipt
-        if self._block_timeout:
+        if self._modes.get(record.event_type) == "block":
             async for _ in apauses(self._patience(deadline)):
                 receipt = self._try(cell, record)
                 if receipt is not None:
                     return receipt
-        return self._drop(cell, record, "queue_full")
+        return self._without_room(record)
 
     def _patience(self, deadline: float | None) -> float:
         until = time.monotonic() + self._block_timeout
         return until if deadline is None else min(until, deadline)
 
+    def _first_try(self, cell: Cell, record: Record) -> Receipt | None:
+        """Hand a record over, or queue it on disk behind those that wait there already."""
+        spooling = self._spooling
+        if spooling is None or self.is_closed:
+            return self._try(cell, record)
+        if spooling.writes_ahead:
+            return self._write_ahead(cell, record, spooling)
+        if spooling.is_behind:
+            receipt = self._queue_behind(record, spooling)
+            if receipt is not None:
+                return receipt
+        return self._try(cell, record)
+
+    def _queue_behind(self, record: Record, spooling: Spooling) -> Receipt | None:
+        """Put a record on disk behind those that wait there; None where none does any more."""
+        try:
+            is_behind = spooling.append_behind(record)
+        except ExperimentError as error:
+            return self._drop(record, spooling.reason_of(error), str(error))
+        return Receipt(record.event_id, "spooled") if is_behind else None
+
+    def _write_ahead(self, cell: Cell, record: Record, spooling: Spooling) -> Receipt | None:
+        try:
+            is_next = spooling.write_ahead(record)
+        except ExperimentError as error:
+            return self._drop(record, spooling.reason_of(error), str(error))
+        if not is_next:
+            return Receipt(record.event_id, "spooled")
+        receipt = self._try(cell, record)
+        if receipt is None:
+            spooling.take_back(record)
+            return Receipt(record.event_id, "spooled")
+        if receipt.status == "dropped":
+            spooling.settled(record)
+        return receipt
+
     def _try(self, cell: Cell, record: Record) -> Receipt | None:
         """Hand a record over; None where there is no room for it now."""
         if self.is_closed:
-            return self._drop(cell, record, "closed")
+            return self._drop(record, "closed")
         try:
             self._take(record)
         except QueueFullError:
             return None
-        except RecordTooLargeError as error:
-            return self._drop(cell, record, "too_large", str(error))
-        except DeliveryError as error:
-            return self._drop(cell, record, self._rejection(), str(error))
         except Exception as error:  # noqa: BLE001  # publish never raises for a delivery reason
-            return self._drop(cell, record, "backplane_failed", repr(error))
+            return self._refused(record, error)
         cell.accepted += 1
         return Receipt(record.event_id, "accepted")
 
-    def _rejection(self) -> str:
-        return "closed" if self.is_closed else "rejected"
+    def _refused(self, record: Record, error: Exception) -> Receipt | None:
+        """Drop a record that the way out refused; None where it may wait on disk instead."""
+        if isinstance(error, RecordTooLargeError):
+            return self._drop(record, "too_large", str(error), for_good=True)
+        if not isinstance(error, DeliveryError):
+            return self._drop(record, "backplane_failed", repr(error), for_good=True)
+        if self._may_spool(record):
+            return None
+        return self._drop(record, "closed" if self.is_closed else "rejected", str(error))
 
-    def _drop(self, cell: Cell, record: Record, reason: str, detail: str = "") -> Receipt:
-        cell.dropped[reason] += 1
-        suffix = f" ({detail})" if detail else ""
-        self._log.report(reason, f"an event was dropped: {reason}{suffix}")
+    def _without_room(self, record: Record) -> Receipt:
+        spooling = self._spooling
+        if spooling is None or not self._may_spool(record):
+            return self._drop(record, "queue_full")
+        try:
+            spooling.append(record)
+        except ExperimentError as error:
+            return self._drop(record, spooling.reason_of(error), str(error))
+        return Receipt(record.event_id, "spooled")
+
+    def _may_spool(self, record: Record) -> bool:
+        return self._spooling is not None and (
+            self._spooling.writes_ahead or self._modes.get(record.event_type) == "spool"
+        )
+
+    def _drop(
+        self, record: Record, reason: str, detail: str = "", *, for_good: bool = False
+    ) -> Receipt:
+        self._settlement.dropped(record, reason, detail, for_good=for_good)
         return Receipt(record.event_id, "dropped", reason)
 
 

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from experiment_framework.results import Receipt
 
 if TYPE_CHECKING:
+    from experiment_framework._delivery.callbacks import Callbacks
+    from experiment_framework._delivery.dead_letters import DeadLetters
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._ledger import Ledger
     from experiment_framework.envelope import Record
 
-__all__ = ["Settlement", "Waiter"]
+__all__ = ["Settlement", "TakesBack", "Waiter"]
+
+
+class TakesBack(Protocol):
+    """Keeps records on disk until they are durable elsewhere."""
+
+    def settled(self, record: Record) -> None:
+        """Let go of a record: it is durable, or will never be."""
+
+    def take_back(self, record: Record) -> bool:
+        """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
 
 
 class Waiter:
@@ -37,37 +49,79 @@ class Waiter:
 
 
 class Settlement:
-    """The context that a backplane reports to.
+    """The context that a backplane reports to; it stays the same in a forked child.
 
-    Attributes:
+    Args:
         max_queue_size: How many records may wait at once.
         max_queue_bytes: How many bytes may wait at once.
         report_each: Whether each delivery has to be reported.
+        log: Where failures are reported.
     """
 
     def __init__(
-        self, *, ledger: Ledger, log: ThrottledLog, max_queue_size: int, max_queue_bytes: int
+        self, *, max_queue_size: int, max_queue_bytes: int, report_each: bool, log: ThrottledLog
     ) -> None:
         self.max_queue_size = max_queue_size
         self.max_queue_bytes = max_queue_bytes
-        self.report_each = False
-        self._ledger = ledger
+        self.report_each = report_each
         self._log = log
+
+    def connect(
+        self,
+        ledger: Ledger,
+        callbacks: Callbacks,
+        *,
+        disk: TakesBack | None,
+        dead_letters: DeadLetters | None,
+    ) -> None:
+        """Say where fates go from now on; again in a forked child, which starts with new ones."""
+        self._ledger = ledger
+        self._callbacks = callbacks
+        self._disk = disk
+        self._dead_letters = dead_letters
         self._waiters: dict[str, list[Waiter]] = {}
         self._lock = threading.RLock()
 
     def delivered(self, record: Record) -> None:
         """Count a record that is durable."""
+        if self._disk is not None:
+            self._disk.settled(record)
         self._ledger.cell().delivered += 1
+        if self._callbacks.wants_deliveries:
+            self._callbacks.delivered(record)
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "delivered"))
 
-    def failed(self, record: Record, reason: str) -> None:
-        """Count a record that will never arrive."""
-        self._ledger.cell().failed += 1
+    def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
+        """Count a record that will not arrive now; with a spool, one that may arrive later."""
+        if self._disk is not None and retryable and self._disk.take_back(record):
+            self._ledger.cell().returned += 1
+            return
+        if self._disk is not None:
+            self._disk.settled(record)
+        if self._dead_letters is not None and not retryable:
+            self._dead_letters.keep(record, reason)
+        self._ledger.cell().note_failed(record)
         self._log.report("failed", f"an event was accepted and could not be delivered: {reason}")
+        self._callbacks.failed(record, reason)
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "failed", reason))
+
+    def dropped(self, record: Record, reason: str, detail: str, *, for_good: bool) -> None:
+        """Count a record that was not accepted.
+
+        Args:
+            record: The record.
+            reason: One of a fixed few words.
+            detail: More of it, for the log.
+            for_good: Whether it could never be accepted: then it is a dead letter.
+        """
+        self._ledger.cell().note_dropped(record, reason)
+        if for_good and self._dead_letters is not None:
+            self._dead_letters.keep(record, f"{reason}: {detail}" if detail else reason)
+        suffix = f" ({detail})" if detail else ""
+        self._log.report(reason, f"an event was dropped: {reason}{suffix}")
+        self._callbacks.dropped(record, reason)
 
     def add(self, event_id: str, waiter: Waiter) -> None:
         """Tell this waiter the fate of the record with this id."""

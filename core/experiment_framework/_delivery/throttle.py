@@ -38,3 +38,10 @@ class ThrottledLog:
         import logging
 
         logging.getLogger("experiment_framework").warning(message, exc_info=error)
+
+    @staticmethod
+    def notice(message: str) -> None:
+        """Log what an operator may want to know and need not act on."""
+        import logging
+
+        logging.getLogger("experiment_framework").info(message)

@@ -126,7 +126,9 @@ class BatchWorker:
                 self._bytes = 0
                 self._changed.notify_all()
             for record in left:
-                self._context.failed(record, "not written before the time to close was over")
+                self._context.failed(
+                    record, "not written before the time to close was over", retryable=True
+                )
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
     def health(self) -> Health:
@@ -206,7 +208,7 @@ class BatchWorker:
             if trouble is None:
                 self._context.delivered(record)
             else:
-                self._context.failed(record, trouble)
+                self._context.failed(record, trouble, retryable=True)
         with self._changed:
             self._settling = False
             self._in_flight = ()

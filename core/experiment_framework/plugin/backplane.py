@@ -40,8 +40,14 @@ class Context(Protocol):
     def delivered(self, record: Record) -> None:
         """Report that a record is durable. Cheap; may be called from any thread."""
 
-    def failed(self, record: Record, reason: str) -> None:
-        """Report that a record will never arrive, and why. Cheap; from any thread."""
+    def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
+        """Report that a record was given up, and why. Cheap; from any thread.
+
+        Args:
+            record: The record.
+            reason: Why, in a few words.
+            retryable: Whether it may well arrive if it is sent again later: with a spool, it is.
+        """
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ def test_no_thread_runs_before_the_first_event_nor_after_the_close(
     assert batch_threads() == before
     plane.publish(exposure)
     assert batch_threads() == before + 1
-    worker = plane._outlet._thread  # type: ignore[attr-defined]  # the thread under test
+    worker = plane._delivery.outlet._thread  # type: ignore[attr-defined]  # the thread under test
     plane.close()
     worker.join(5)
     assert batch_threads() == before
@@ -87,7 +87,7 @@ def test_what_a_hanging_sink_writes_after_close_is_not_counted_twice(
     control.hold()
     plane = make_plane(sink, batch_size=1)
     plane.publish(exposure)
-    worker = plane._outlet._thread  # type: ignore[attr-defined]  # the thread under test
+    worker = plane._delivery.outlet._thread  # type: ignore[attr-defined]  # the thread under test
     plane.close(0.05)
     control.release()
     worker.join(5)

@@ -1,0 +1,130 @@
+"""Calls what an application asked to be told, on a thread of ours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from experiment_framework.results import DeliveryReport
+
+if TYPE_CHECKING:
+    from experiment_framework._delivery.throttle import ThrottledLog
+    from experiment_framework.envelope import Record
+
+    OnDrop: TypeAlias = Callable[[Record, str], object]
+    OnDelivery: TypeAlias = Callable[[DeliveryReport], object]
+
+__all__ = ["Callbacks"]
+
+MOST_WAITING: Final = 10_000
+"""Calls that wait at once; beyond it they are skipped, and counted."""
+
+
+class Callbacks:
+    """Queues calls and makes them one after the other, on a thread that the first one starts.
+
+    Never on a thread that publishes and never within a client's call: a callback may publish, flush
+    or raise, and changes nothing by it.
+
+    Args:
+        on_drop: Told each record that was not accepted, and why.
+        on_delivery: Told the fate of each accepted record.
+        log: Where a callback that raises is reported.
+
+    Attributes:
+        errors: Calls that raised.
+        skipped: Calls that were left out.
+    """
+
+    def __init__(
+        self, on_drop: OnDrop | None, on_delivery: OnDelivery | None, log: ThrottledLog
+    ) -> None:
+        self.errors = 0
+        self.skipped = 0
+        self.wants_deliveries = on_delivery is not None
+        self._on_drop = on_drop
+        self._on_delivery = on_delivery
+        self._log = log
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._changed = threading.Condition()
+        self._is_calling = False
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def dropped(self, record: Record, reason: str) -> None:
+        """Queue the call of ``on_drop``."""
+        on_drop = self._on_drop
+        if on_drop is not None:
+            self._enqueue(lambda: on_drop(record, reason))
+
+    def delivered(self, record: Record) -> None:
+        """Queue the call of ``on_delivery`` for a record that is durable."""
+        self._tell(DeliveryReport(record=record, status="delivered"))
+
+    def failed(self, record: Record, reason: str) -> None:
+        """Queue the call of ``on_delivery`` for a record that will never arrive."""
+        self._tell(DeliveryReport(record=record, status="failed", reason=reason))
+
+    def close(self, timeout: float) -> None:
+        """Make the calls that wait, at most for ``timeout`` seconds; skip the rest."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            if threading.current_thread() is not self._thread:
+                self._wait_until_called(deadline)
+            self.skipped += len(self._waiting)
+            self._waiting.clear()
+
+    def _tell(self, report: DeliveryReport) -> None:
+        on_delivery = self._on_delivery
+        if on_delivery is not None:
+            self._enqueue(lambda: on_delivery(report))
+
+    def _enqueue(self, call: Callable[[], object]) -> None:
+        with self._changed:
+            if self._is_closed or len(self._waiting) >= MOST_WAITING or not self._has_thread():
+                self.skipped += 1
+                return
+            self._waiting.append(call)
+            if len(self._waiting) == 1:
+                self._changed.notify_all()
+
+    def _has_thread(self) -> bool:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="experiment-callbacks", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is going down
+                return False
+            self._thread = thread
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    if self._is_closed:
+                        return
+                    self._changed.wait()
+                call = self._waiting.popleft()
+                self._is_calling = True
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001  # an application's callback may raise anything
+                self.errors += 1
+                self._log.report("callback", "a callback of the application raised", error)
+            finally:
+                with self._changed:
+                    self._is_calling = False
+                    self._changed.notify_all()
+
+    def _wait_until_called(self, deadline: float) -> None:
+        while self._waiting or self._is_calling:
+            left = deadline - time.monotonic()
+            if left <= 0 or self._thread is None or not self._thread.is_alive():
+                return
+            self._changed.wait(min(left, 0.1))

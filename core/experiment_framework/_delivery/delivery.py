@@ -1,0 +1,231 @@
+"""Everything behind the intake of one data plane, in one process."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from experiment_framework._delivery.breaker import Breaker
+from experiment_framework._delivery.callbacks import Callbacks
+from experiment_framework._delivery.dead_letters import DeadLetters
+from experiment_framework._delivery.direct import Direct
+from experiment_framework._delivery.handover import Handover
+from experiment_framework._delivery.settlement import Settlement
+from experiment_framework._delivery.worker import BatchWorker
+from experiment_framework._ledger import Ledger
+from experiment_framework.errors import HookError
+from experiment_framework.health import Health
+from experiment_framework.results import FlushResult, Stats
+
+if TYPE_CHECKING:
+    from experiment_framework._delivery.callbacks import OnDelivery, OnDrop
+    from experiment_framework._delivery.outlet import Outlet
+    from experiment_framework._delivery.spooling import Spooling
+    from experiment_framework._delivery.throttle import ThrottledLog
+    from experiment_framework._registry import Hooks
+    from experiment_framework.dataplane_options import DataPlaneOptions
+
+__all__ = ["Delivery"]
+
+SLICE: Final = 0.1
+"""Longest wait in seconds before looking again at what is left."""
+
+
+class Delivery:
+    """Owns the way out, its disk, its accounts and its callbacks.
+
+    Args:
+        hooks: The backplane.
+        options: The data plane's options.
+        on_drop: Told each record that was not accepted.
+        on_delivery: Told the fate of each accepted record.
+        log: Where trouble is reported.
+
+    Attributes:
+        ledger: The accounts.
+        settlement: Where fates are reported.
+        handover: Takes records.
+        outlet: The way out.
+        breaker: Whether a wait for delivery is worth it.
+        reports_each: Whether each delivery is reported.
+
+    Raises:
+        ExperimentError: The backplane cannot be opened, or the disk not be used.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        options: DataPlaneOptions,
+        *,
+        on_drop: OnDrop | None,
+        on_delivery: OnDelivery | None,
+        log: ThrottledLog,
+    ) -> None:
+        self._hooks = hooks
+        self._options = options
+        self._on_drop = on_drop
+        self._on_delivery = on_delivery
+        self._log = log
+        writes_ahead = options.spool is not None and options.spool.mode == "writeAhead"
+        self.settlement = Settlement(
+            max_queue_size=options.max_queue_size,
+            max_queue_bytes=options.max_queue_bytes,
+            report_each=on_delivery is not None or writes_ahead,
+            log=log,
+        )
+        self._start()
+        hooks.open(self.settlement)
+        if self._spooling is not None:
+            self._spooling.start(self.outlet, self.settlement, self.ledger)
+
+    def _start(self) -> None:
+        hooks, options = self._hooks, self._options
+        self._callbacks = Callbacks(self._on_drop, self._on_delivery, self._log)
+        self._spooling = spooling = self._opened_spool()
+        self.reports_each = (
+            self.settlement.report_each or hooks.publish is None or hooks.outstanding is None
+        )
+        self.ledger = Ledger(
+            None if self.reports_each else hooks.outstanding,
+            spooled=spooling.waiting if spooling else lambda: 0,
+            recovered=spooling.recovered if spooling else lambda: 0,
+        )
+        letters = options.dead_letters
+        self.settlement.connect(
+            self.ledger,
+            self._callbacks,
+            disk=spooling,
+            dead_letters=DeadLetters(letters.path, letters.max_bytes, self._log)
+            if letters
+            else None,
+        )
+        self.outlet = _outlet(hooks, self.settlement, options)
+        self.handover = Handover(
+            self.outlet,
+            self.settlement,
+            modes={kind: options.failure_mode_of(kind) for kind in _EVENT_TYPES},
+            block_timeout=options.block_timeout_ms / 1000,
+            spooling=spooling,
+        )
+        self.breaker = Breaker()
+
+    def _opened_spool(self) -> Spooling | None:
+        declared = self._options.spool
+        if declared is None:
+            return None
+        from experiment_framework._delivery.spool import Spool
+        from experiment_framework._delivery.spooling import Spooling
+
+        spool = Spool(
+            declared.directory,
+            max_bytes=declared.max_bytes,
+            when_full=declared.when_full,
+            fsync=declared.fsync,
+        )
+        spool.open()
+        return Spooling(
+            spool,
+            writes_ahead=declared.mode == "writeAhead",
+            keeps=lambda kind: self._options.failure_mode_of(kind) == "spool",
+            replay_per_second=declared.replay_per_second,
+            log=self._log,
+        )
+
+    def flush(self, timeout: float) -> None:
+        """Wait until everything has its fate and nothing waits on disk, at most ``timeout`` s."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            is_behind = self._spooling is not None and self._spooling.is_behind
+            self.outlet.flush(min(left, SLICE) if is_behind else left)
+            if not is_behind or left <= 0:
+                return
+
+    def close(self, timeout: float) -> None:
+        """Deliver what is left within ``timeout`` seconds, keep or count the rest, let go."""
+        deadline = time.monotonic() + timeout
+        self.handover.is_closed = True
+        try:
+            self.flush(timeout)
+        except BaseException:
+            deadline = 0.0  # Ctrl-C: whoever asks to stop does not want to wait
+            raise
+        finally:
+            if self._spooling is not None:
+                self._spooling.stop()
+            self.outlet.close(max(0.0, deadline - time.monotonic()))
+            if self._spooling is not None:
+                self._spooling.close()
+            self._callbacks.close(max(0.0, deadline - time.monotonic()))
+
+    def after_fork(self) -> None:
+        """Start clean in a forked child: nothing of the parent's is sent, kept or counted here."""
+        if self._hooks.after_fork is not None:
+            self._hooks.after_fork()
+        if self._spooling is not None:
+            self._spooling.after_fork()
+        self._start()
+        if self._spooling is not None:
+            self._spooling.start(self.outlet, self.settlement, self.ledger)
+
+    def stats(self) -> Stats:
+        """Account for every event so far."""
+        return msgspec.structs.replace(
+            self.ledger.stats(),
+            callback_errors=self._callbacks.errors,
+            callbacks_skipped=self._callbacks.skipped,
+        )
+
+    def result(self) -> FlushResult:
+        """Give the part of the accounts that a flush answers."""
+        stats = self.ledger.stats()
+        return FlushResult(
+            delivered=stats.delivered,
+            failed=stats.failed,
+            pending=stats.pending,
+            dropped=stats.dropped_total,
+            spooled=stats.spooled,
+        )
+
+    def health(self) -> Health:
+        """Join what the way out says with what core knows itself."""
+        found = self.outlet.health()
+        details = found.details | {
+            "processId": os.getpid(),
+            "callbackErrors": self._callbacks.errors,
+            "breakerOpen": self.breaker.is_open,
+        }
+        degraded = found.reasons if found.status == "DEGRADED" else ()
+        if self._spooling is not None:
+            waiting = self._spooling.waiting()
+            details |= self._spooling.details()
+            if waiting:
+                degraded += (f"{waiting} records wait on disk",)
+        if self.breaker.is_open:
+            degraded += ("deliveries are not waited for: the last wait was in vain",)
+        return Health.judge(
+            unhealthy=found.reasons if found.status == "UNHEALTHY" else (),
+            degraded=degraded,
+            details=details,
+        )
+
+
+_EVENT_TYPES: Final = ("Exposure", "Assignment", "Outcome", "AnalysisSignal", "Error")
+
+
+def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> Outlet:
+    if hooks.write_batch is not None:
+        return BatchWorker(
+            hooks.write_batch,
+            hooks,
+            settlement,
+            batch_size=options.batch_size,
+            flush_interval=options.flush_interval_ms / 1000,
+        )
+    if hooks.publish is not None:
+        return Direct(hooks.publish, hooks)
+    raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")

@@ -1,0 +1,304 @@
+"""Joins a way out with the spool: what it cannot take waits on disk, and is sent in order later.
+
+While anything waits on disk, everything goes behind it. That keeps order for every key without
+remembering keys; and since nothing else is published meanwhile, "nothing is outstanding" is a proof
+that what was sent from disk has its fate, even where a backplane reports failures only.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from experiment_framework._delivery.spool import SpoolError, SpoolFullError
+from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
+
+if TYPE_CHECKING:
+    from experiment_framework._delivery.outlet import Outlet
+    from experiment_framework._delivery.settlement import Settlement
+    from experiment_framework._delivery.spool import Place, Spool
+    from experiment_framework._delivery.throttle import ThrottledLog
+    from experiment_framework._ledger import Ledger
+    from experiment_framework.envelope import Record
+    from experiment_framework.errors import ExperimentError
+
+__all__ = ["Spooling"]
+
+BATCH: Final = 10_000
+"""Records that are sent from disk before their fates are waited for."""
+
+SLICE: Final = 0.1
+"""Longest wait in seconds before looking whether to stop."""
+
+LONGEST_PAUSE: Final = 5.0
+"""Longest time in seconds between two tries to send from disk while the backplane is down."""
+
+
+class Spooling:
+    """Keeps records on disk and sends them again, in order, on a thread of its own.
+
+    Args:
+        spool: The store, opened.
+        writes_ahead: Whether every record is written before it is handed over.
+        keeps: Whether records of this type are kept when the backplane gives them up.
+        replay_per_second: Most records a second that are sent from disk.
+        log: Where trouble with the disk is reported.
+
+    Attributes:
+        is_behind: Whether records wait on disk, so that new ones have to go behind them.
+        replayed: Records that were handed over from disk.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        writes_ahead: bool,
+        keeps: Callable[[str], bool],
+        replay_per_second: int,
+        log: ThrottledLog,
+    ) -> None:
+        self._log = log
+        self.writes_ahead = writes_ahead
+        self.is_behind = False
+        self.replayed = 0
+        self._spool = spool
+        self._keeps = keeps
+        self._rate = replay_per_second
+        self._places: dict[str, list[Place]] = {}  # ids are not unique: callers may give them
+        self._changed = threading.Condition()
+        self._is_stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, outlet: Outlet, settlement: Settlement, ledger: Ledger) -> None:
+        """Connect it to the way out; begin to send what earlier processes left."""
+        self._outlet = outlet
+        self._settlement = settlement
+        self._ledger = ledger
+        if self._spool.waiting:
+            self._fall_behind()
+
+    @staticmethod
+    def reason_of(error: ExperimentError) -> str:
+        """Name a refusal of the disk as a reason to drop."""
+        return "spool_full" if isinstance(error, SpoolFullError) else "spool_failed"
+
+    def append(self, record: Record) -> None:
+        """Put a record on disk, behind what waits there.
+
+        Raises:
+            SpoolFullError: The spool has reached its size limit.
+            SpoolError: The disk cannot take it.
+        """
+        with self._changed:
+            self._spool.append(record)
+            self._fall_behind()
+
+    def append_behind(self, record: Record) -> bool:
+        """Put a record on disk if others wait there still; otherwise say so.
+
+        Raises:
+            SpoolFullError: The spool has reached its size limit.
+            SpoolError: The disk cannot take it.
+        """
+        with self._changed:
+            if not self.is_behind:
+                return False
+            self._spool.append(record)
+            return True
+
+    def write_ahead(self, record: Record) -> bool:
+        """Put a record on disk; True where nothing waits before it, so that it is sent at once.
+
+        Raises:
+            SpoolFullError: The spool has reached its size limit.
+            SpoolError: The disk cannot take it.
+        """
+        with self._changed:
+            if self.is_behind:
+                self._spool.append(record)
+                return False
+            place = self._spool.append_handed_out(record)
+            self._places.setdefault(record.event_id, []).append(place)
+            return True
+
+    def settled(self, record: Record) -> None:
+        """Let go of a record: it is durable, or will never be."""
+        place = self._forget(record)
+        if place is not None:
+            self._spool.acknowledge(place)
+
+    def take_back(self, record: Record) -> bool:
+        """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
+        place = self._forget(record)
+        if place is not None:
+            with self._changed:
+                self._spool.release(place)
+                self._fall_behind()
+            return True
+        if not self._keeps(record.event_type):
+            return False
+        try:
+            self.append(record)
+        except (SpoolFullError, SpoolError):
+            return False
+        return True
+
+    def waiting(self) -> int:
+        """Count the records on disk that are not handed over."""
+        return self._spool.waiting
+
+    def recovered(self) -> int:
+        """Count the records that were adopted from earlier processes."""
+        return self._spool.recovered
+
+    def details(self) -> dict[str, int]:
+        """Give the figures for health."""
+        return {
+            "spooled": self._spool.waiting,
+            "spoolBytes": self._spool.bytes,
+            "spoolCorrupt": self._spool.corrupt,
+            "replayed": self.replayed,
+        }
+
+    def after_fork(self) -> None:
+        """Let go of the parent's folder in a forked child."""
+        self._spool.after_fork()
+
+    def stop(self) -> None:
+        """Send nothing more from disk; what is under way has its fate reported as ever."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5 * SLICE)
+
+    def close(self) -> None:
+        """Leave to a later process what has no fate yet."""
+        with self._changed:
+            for places in self._places.values():
+                for place in places:
+                    self._spool.release(place)
+            self._places.clear()
+        self._spool.close()
+
+    def _forget(self, record: Record) -> Place | None:
+        """Give the place of a record that is under way; None where it is not on disk."""
+        with self._changed:
+            places = self._places.get(record.event_id)
+            if not places:
+                return None
+            place = places.pop(0)
+            if not places:
+                del self._places[record.event_id]
+            return place
+
+    def _fall_behind(self) -> None:
+        """Begin to send from disk; called with the lock held."""
+        self.is_behind = True
+        if self._thread is None and not self._is_stopping:
+            thread = threading.Thread(target=self._run, name="experiment-replay", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is going down: a later process sends it
+                return
+            self._thread = thread
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        pause = SLICE
+        while self._wait_until_behind():
+            try:
+                is_through = self._send_next(1 if pause > SLICE else BATCH)
+            except Exception as error:  # noqa: BLE001  # a disk that fails to read may read again later
+                self._log.report("replay", f"records could not be sent from disk: {error!r}")
+                is_through = False
+            if is_through:
+                pause = SLICE
+            else:
+                self._sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _send_next(self, most: int) -> bool:
+        """Send the next records from disk; False where any came back."""
+        self._settle()
+        began = time.monotonic()
+        batch = self._next_batch(most)
+        if not self._send(batch):
+            return False
+        self._sleep(len(batch) / self._rate - (time.monotonic() - began))
+        return True
+
+    def _wait_until_behind(self) -> bool:
+        """Wait until records wait on disk; False when it is time to stop."""
+        with self._changed:
+            while not self._is_stopping:
+                if self.is_behind:
+                    return True
+                self._changed.wait()
+            return False
+
+    def _next_batch(self, most: int) -> list[tuple[Place, Record]]:
+        """Take the next records from disk; where there are none, nothing goes behind any more."""
+        with self._changed:
+            batch = self._spool.next_batch(most)
+            if not batch and not self._spool.waiting:
+                self.is_behind = False
+            for place, record in batch:
+                self._places.setdefault(record.event_id, []).append(place)
+            return batch
+
+    def _send(self, batch: list[tuple[Place, Record]]) -> bool:
+        """Hand records over and wait for their fates; False where any came back."""
+        for index, (_, record) in enumerate(batch):
+            if not self._hand_over(record):
+                for _, rest in batch[index:]:
+                    self.take_back(rest)
+                break
+        self._settle()
+        is_through = True
+        for place, record in batch:
+            # Whatever was not taken back, and not settled one by one, is durable by now.
+            if place in self._places.get(record.event_id, ()):
+                if not self._outlet.outstanding():
+                    self.settled(record)
+            elif self._spool.is_waiting(place):
+                is_through = False
+        return is_through
+
+    def _hand_over(self, record: Record) -> bool:
+        """Hand one record over, waiting for room; False where it has to wait on disk again."""
+        while not self._is_stopping:
+            try:
+                self._outlet.publish(record)
+            except QueueFullError:
+                self._sleep(0.01)
+                continue
+            except RecordTooLargeError as error:
+                self.settled(record)
+                self._settlement.dropped(record, "too_large", str(error), for_good=True)
+                return True
+            except DeliveryError:
+                return False
+            except Exception as error:  # noqa: BLE001  # a record that breaks the sink must not stop the others
+                self.settled(record)
+                self._settlement.dropped(record, "backplane_failed", repr(error), for_good=True)
+                return True
+            self._ledger.cell().accepted += 1
+            self.replayed += 1
+            return True
+        return False
+
+    def _settle(self) -> None:
+        """Wait until everything handed over has its fate; only stopping ends it early."""
+        while self._outlet.outstanding() and not self._is_stopping:
+            self._outlet.flush(SLICE)
+
+    def _sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while not self._is_stopping and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
