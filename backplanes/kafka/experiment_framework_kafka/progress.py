@@ -34,7 +34,7 @@ class Progress:
         now = self._clock()
         settled = accepted - outstanding
         delivered = settled - failed
-        # The client counts its waiting log lines as outstanding: when those go, nothing was delivered.
+        # The client counts waiting log lines as outstanding: when they go, nothing was delivered.
         if delivered > self._delivered:
             self.last_delivery = now
             self._delivered = delivered
