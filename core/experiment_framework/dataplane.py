@@ -15,9 +15,9 @@ from experiment_framework._delivery import (
     Handover,
     Outlet,
     Settlement,
+    SharedFlush,
     ThrottledLog,
     Waiter,
-    apauses,
 )
 from experiment_framework._intake import Intake
 from experiment_framework._ledger import Ledger
@@ -81,6 +81,7 @@ class DataPlane:
         self._closed = False
         hooks.open(self._settlement)
         self._outlet = _outlet(hooks, self._settlement, options)
+        self._shared_flush = SharedFlush(self._outlet.flush)
         self._handover = Handover(
             self._outlet,
             self._log,
@@ -191,9 +192,9 @@ class DataPlane:
                 return receipt
             if self._reports_each:
                 _wait_in_slices(told, deadline)
-            else:
-                self._outlet.flush(max(0.0, deadline - time.monotonic()))
-            return self._fate(waiter, receipt)
+            elif self._outlet.flush(max(0.0, deadline - time.monotonic())):
+                waiter.settle(Receipt(receipt.event_id, "delivered"))
+            return waiter.receipt or _unknown(receipt)
         finally:
             self._settlement.discard(prepared.event_id, waiter)
 
@@ -227,16 +228,14 @@ class DataPlane:
             receipt = await self._handover.agive(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
-            if self._reports_each:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(told.wait(), max(0.0, deadline - time.monotonic()))
-            else:
-                async for _ in apauses(deadline, longest=0.1):
-                    if self._is_settled(waiter):
-                        break
-            return self._fate(waiter, receipt)
+            if not self._reports_each:
+                self._shared_flush.join(waiter, Receipt(receipt.event_id, "delivered"))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), max(0.0, deadline - time.monotonic()))
+            return waiter.receipt or _unknown(receipt)
         finally:
             self._settlement.discard(prepared.event_id, waiter)
+            self._shared_flush.leave(waiter)
 
     def flush(self, timeout: float) -> FlushResult:
         """Wait until everything accepted has its fate, at most ``timeout`` seconds."""
@@ -321,20 +320,6 @@ class DataPlane:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _is_settled(self, waiter: Waiter) -> bool:
-        if self._reports_each:
-            return waiter.receipt is not None
-        return waiter.receipt is not None or self._outlet.outstanding() == 0
-
-    def _fate(self, waiter: Waiter, receipt: Receipt) -> Receipt:
-        """Answer what became of an accepted record, as far as it is known by now."""
-        settled = self._is_settled(waiter)
-        if waiter.receipt is not None:
-            return waiter.receipt
-        if settled:
-            return Receipt(receipt.event_id, "delivered")
-        return Receipt(receipt.event_id, "accepted", "its fate was not known in time")
-
 
 _open_planes: dict[int, DataPlane] = {}
 
@@ -370,6 +355,10 @@ def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> 
     if hooks.publish is not None:
         return Direct(hooks.publish, hooks)
     raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")
+
+
+def _unknown(receipt: Receipt) -> Receipt:
+    return Receipt(receipt.event_id, "accepted", "its fate was not known in time")
 
 
 def _wait_in_slices(told: threading.Event, deadline: float) -> None:

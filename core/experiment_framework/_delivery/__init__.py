@@ -1,9 +1,10 @@
 """What sits between the pipeline and a backplane."""
 
 from experiment_framework._delivery.direct import Direct
-from experiment_framework._delivery.handover import Handover, apauses
+from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.outlet import Outlet
 from experiment_framework._delivery.settlement import Settlement, Waiter
+from experiment_framework._delivery.shared_flush import SharedFlush
 from experiment_framework._delivery.throttle import ThrottledLog
 from experiment_framework._delivery.worker import BatchWorker
 
@@ -13,7 +14,7 @@ __all__ = [
     "Handover",
     "Outlet",
     "Settlement",
+    "SharedFlush",
     "ThrottledLog",
     "Waiter",
-    "apauses",
 ]
