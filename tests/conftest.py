@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from apache_kafka import ApacheKafka, KafkaUnavailableError
 
 REQUIRE_BROKER = "EXPERIMENT_REQUIRE_BROKER"
+NEEDS_BROKER = "needs Apache Kafka"
 
 # The first test that asks for the broker also waits for Maven and for its start.
 BROKER_TEST_SECONDS = 300
@@ -22,19 +23,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(BROKER_TEST_SECONDS))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give all tests that want for a broker one place, which makes one line of the summary."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _, _, reason = report.longrepr
+        if NEEDS_BROKER in reason:
+            report.longrepr = (__file__, 0, reason)
+    return report
+
+
 @pytest.fixture(scope="session")
 def apache_kafka() -> type[ApacheKafka]:
     """The class of the real broker, for a test that needs a node of its own.
 
     Skips where it cannot run; fails instead where ``EXPERIMENT_REQUIRE_BROKER`` is set.
     """
+    missing = _what_is_missing()
+    if missing and os.environ.get(REQUIRE_BROKER):
+        pytest.fail(f"{REQUIRE_BROKER} is set, and {missing}", pytrace=False)
+    if missing:
+        pytest.skip(f"{NEEDS_BROKER}: {missing}")
+    return ApacheKafka
+
+
+def _what_is_missing() -> str | None:
     try:
         ApacheKafka.check_available()
     except KafkaUnavailableError as missing:
-        if os.environ.get(REQUIRE_BROKER):
-            pytest.fail(f"{REQUIRE_BROKER} is set, and {missing}", pytrace=False)
-        pytest.skip(f"needs Apache Kafka: {missing}")
-    return ApacheKafka
+        return str(missing)
+    return None
 
 
 @pytest.fixture(scope="session")

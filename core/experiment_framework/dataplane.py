@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from experiment_framework._delivery import Delivery, ThrottledLog, Waiter, apauses, pauses
+from experiment_framework._delivery import Delivery, ThrottledLog, Waiter
 from experiment_framework._intake import Intake
 from experiment_framework.errors import ConfigError, UnsupportedError
 from experiment_framework.health import Health
@@ -185,13 +185,11 @@ class DataPlane:
             receipt = self._give(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
-            for pause in pauses(deadline, longest=0.1):
-                if self._is_settled(waiter):
-                    break
-                self._delivery.outlet.flush(pause)
-                if self._delivery.reports_each:
-                    told.wait(pause)
-            return self._fate(waiter, receipt)
+            if self._delivery.reports_each:
+                _wait_in_slices(told, deadline)
+            elif self._delivery.outlet.flush(max(0.0, deadline - time.monotonic())):
+                waiter.settle(Receipt(receipt.event_id, "delivered"))
+            return waiter.receipt or _unknown(receipt)
         finally:
             self._delivery.settlement.discard(prepared.event_id, waiter)
 
@@ -225,16 +223,15 @@ class DataPlane:
             receipt = await self._delivery.handover.agive(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
-            if self._delivery.reports_each:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(told.wait(), max(0.0, deadline - time.monotonic()))
-            else:
-                async for _ in apauses(deadline, longest=0.1):
-                    if self._is_settled(waiter):
-                        break
-            return self._fate(waiter, receipt)
+            if not self._delivery.reports_each:
+                delivered = Receipt(receipt.event_id, "delivered")
+                self._delivery.shared_flush.join(waiter, delivered)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), max(0.0, deadline - time.monotonic()))
+            return waiter.receipt or _unknown(receipt)
         finally:
             self._delivery.settlement.discard(prepared.event_id, waiter)
+            self._delivery.shared_flush.leave(waiter)
 
     def flush(self, timeout: float) -> FlushResult:
         """Wait until everything accepted has its fate, at most ``timeout`` seconds."""
@@ -333,20 +330,6 @@ class DataPlane:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _is_settled(self, waiter: Waiter) -> bool:
-        if self._delivery.reports_each:
-            return waiter.receipt is not None
-        return waiter.receipt is not None or self._delivery.outlet.outstanding() == 0
-
-    def _fate(self, waiter: Waiter, receipt: Receipt) -> Receipt:
-        """Answer what became of an accepted record, as far as it is known by now."""
-        settled = self._is_settled(waiter)
-        if waiter.receipt is not None:
-            return waiter.receipt
-        if settled:
-            return Receipt(receipt.event_id, "delivered")
-        return Receipt(receipt.event_id, "accepted", "its fate was not known in time")
-
     def _after_fork(self) -> None:
         """Start clean in a forked child; say so with the first event there."""
         self._delivery.after_fork()
@@ -399,3 +382,7 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
     if problems:
         raise ConfigError(problems)
     return hooks
+
+
+def _unknown(receipt: Receipt) -> Receipt:
+    return Receipt(receipt.event_id, "accepted", "its fate was not known in time")

@@ -242,6 +242,39 @@ def test_apublish_lets_the_loop_run_while_it_waits(
     assert asyncio.run(release_once_waiting()) == "delivered"
 
 
+class Busy(SelfQueueing):
+    """Others publish all the time: something is outstanding whenever it is asked."""
+
+    def outstanding(self) -> int:
+        return len(self._queue) + 1
+
+    def flush(self, timeout: float) -> bool:
+        self._queue.clear()
+        return True
+
+
+def test_waiting_calls_learn_a_fate_while_others_go_on_publishing(
+    make_plane: MakePlane, exposure: Exposure
+) -> None:
+    plane = make_plane(Busy())
+    assert plane.publish_and_wait(exposure, 5).status == "delivered"
+    assert asyncio.run(plane.apublish(exposure, 5)).status == "delivered"
+
+
+def test_waiting_calls_claim_nothing_of_a_flush_that_settled_nothing(
+    make_plane: MakePlane, exposure: Exposure
+) -> None:
+    class Stuck(Busy):
+        """Brokers are away."""
+
+        def flush(self, timeout: float) -> bool:
+            return False
+
+    plane = make_plane(Stuck())
+    assert plane.publish_and_wait(exposure, 0.2).status == "accepted"
+    assert asyncio.run(plane.apublish(exposure, 0.2)).status == "accepted"
+
+
 def test_apublish_gives_up_when_its_time_is_over(make_plane: MakePlane, exposure: Exposure) -> None:
     plane = make_plane(SelfQueueing(room=0), failure_mode="block", block_timeout_ms=10_000)
     receipt = asyncio.run(plane.apublish(exposure, 0.05))

@@ -101,10 +101,9 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         """Count the records that have no fate yet."""
         return 0 if self._service is None else self._service.outstanding()
 
-    def flush(self, timeout: float) -> None:
-        """Wait until nothing is outstanding, at most ``timeout`` seconds."""
-        if self._service is not None:
-            self._service.flush(timeout)
+    def flush(self, timeout: float) -> bool:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
+        return self._service is None or self._service.flush(timeout)
 
     def health(self) -> Health:
         """Say how Kafka is doing, from what brokers and reports last said."""

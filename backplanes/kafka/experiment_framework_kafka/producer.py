@@ -219,20 +219,23 @@ class KafkaProducer:
         """Note how far deliveries are."""
         self.progress.observe(self.accepted, self.outstanding(), self._fates.failed)
 
-    def flush(self, timeout: float) -> None:
-        """Wait until nothing is outstanding, at most ``timeout`` seconds.
+    def flush(self, timeout: float) -> bool:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so.
 
         Below a client call there is nothing to wait for: this very thread serves the reports.
         """
         if is_inside_client_call():
-            return
+            return False
         deadline = time.monotonic() + timeout
         while True:
             with client_call():
-                self.client.flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
+                left = self.client.flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
             self._fates.tell()
-            if not self.outstanding() or time.monotonic() >= deadline:
-                return
+            # Asked again, the client would count what others have published since.
+            if not left and not len(self._fates):
+                return True
+            if time.monotonic() >= deadline:
+                return False
 
     def close(self, timeout: float) -> None:
         """Flush within the budget; take back what is left, which is reported as failed."""

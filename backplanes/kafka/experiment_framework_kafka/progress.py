@@ -34,9 +34,10 @@ class Progress:
         now = self._clock()
         settled = accepted - outstanding
         delivered = settled - failed
+        # The client counts waiting log lines as outstanding: when they go, nothing was delivered.
         if delivered > self._delivered:
             self.last_delivery = now
-        self._delivered = delivered
+            self._delivered = delivered
         if outstanding <= 0:
             self.waiting_since = None
         elif self.waiting_since is None or settled >= self._goal:

@@ -100,11 +100,10 @@ class KafkaService:
         producer = self._producer
         return self._left if producer is None else producer.outstanding()
 
-    def flush(self, timeout: float) -> None:
-        """Wait until nothing is outstanding, at most ``timeout`` seconds."""
+    def flush(self, timeout: float) -> bool:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
         producer = self._producer
-        if producer is not None:
-            producer.flush(timeout)
+        return self._left == 0 if producer is None else producer.flush(timeout)
 
     def health(self) -> Health:
         """Say how Kafka is doing, from figures at hand."""

@@ -27,7 +27,7 @@ from experiment_framework._config.secrets import Secrets
 from experiment_framework._config.sensitive import spans_below, suspected, texts_below
 from experiment_framework._config.source import MAX_BYTES, Source, read_source, source_name
 from experiment_framework._config.suggestions import closest
-from experiment_framework._problems import Problem
+from experiment_framework._problems import Path, Problem
 from experiment_framework.dataplane_options import DataPlaneOptions
 from experiment_framework.errors import ConfigError
 from experiment_framework.plugin.step import Step
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "Config", "load"]
 
 ROOT: Final = "experimentFramework"
+_MOST_PROBLEMS: Final = 100
 _SECTIONS: Final = ("settings", "dataPlane", "trials")
 
 
@@ -157,15 +158,18 @@ class _Loading:
         findings = sorted(
             self._findings, key=lambda finding: finding.span.start if finding.span else 0
         )
-        findings = [self._located(finding, secrets) for finding in findings]
+        findings = [self._located(finding, secrets) for finding in _first(findings)]
         renderer = Renderer(self._source if is_text else None, secrets, hidden)
         rendering = renderer.render(self._source.name, findings)
         return [self._noted(finding) for finding in findings], rendering
 
     def _located(self, finding: Finding, secrets: Secrets) -> Finding:
         problem = secrets.mask(finding.problem)
-        if problem.path[:1] == (ROOT,) and len(problem.path) > 1:
-            problem = msgspec.structs.replace(problem, path=problem.path[1:])
+        problem = msgspec.structs.replace(
+            problem,
+            path=_below_root(problem.path),
+            involves=tuple(_below_root(path) for path in problem.involves),
+        )
         if finding.span is not None and self._source.text:
             location = self._source.location(finding.span.start)
             problem = msgspec.structs.replace(problem, location=location)
@@ -245,6 +249,19 @@ _START: Final = "Begin with `experimentFramework:`; `experiment init` writes an 
 _MOVED: Final = dict.fromkeys((*_SECTIONS, "dataplane"), f"Put it under `{ROOT}:`.") | {
     "backplane": f"Put it under `{ROOT}:`, `dataPlane:`."
 }
+
+
+def _below_root(path: Path) -> Path:
+    return path[1:] if path[:1] == (ROOT,) and len(path) > 1 else path
+
+
+def _first(findings: list[Finding]) -> list[Finding]:
+    """Leave out what nobody would read, and say so."""
+    if len(findings) <= _MOST_PROBLEMS:
+        return findings
+    more = len(findings) - _MOST_PROBLEMS
+    rest = Finding(Problem(message=f"and {more} more problems"), findings[_MOST_PROBLEMS].span)
+    return [*findings[:_MOST_PROBLEMS], rest]
 
 
 def _listed(names: tuple[str, ...]) -> str:

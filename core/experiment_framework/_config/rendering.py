@@ -19,7 +19,7 @@ from experiment_framework._problems import Problem, format_path
 __all__ = ["Renderer"]
 
 _WIDTH: Final = 120
-_KEY: Final = re.compile(r"""(?:^|[\s{,\[-])["']?([A-Za-z_][\w.-]*)["']?\s*:""")
+_KEY: Final = re.compile(r"""(?:^|[\s{,\[-])["']?([A-Za-z_][\w.-]{0,99})["']?\s*:""")
 
 
 class Renderer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, overload
 
 import msgspec
@@ -44,15 +45,17 @@ _SPELLINGS: Final = ("password", "passphrase", "secret", "token", "credentials")
 # What tells where a secret is, or about it, is none.
 _HARMLESS: Final = ("file", "path", "location", "url", "uri", "endpoint", "ms", "seconds", "name")
 _PARTS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_LOGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/@\s'\"]+)@")
-_ASSIGNED: Final = re.compile(
-    r"""([A-Za-z_][\w.-]*)["']?\s*[:=]\s*("(?:[^"\\]|\\.)*"|'[^']*'|\$\{\w+\}|[^\s,;}\]]+)"""
+# Names are bounded and begin where a word does, so that no line takes quadratic time.
+_LOGIN: Final = re.compile(
+    r"(?<![a-zA-Z0-9+.-])[a-zA-Z][a-zA-Z0-9+.-]{0,30}://([^/@\s'\"]{1,999})@"
 )
-# A colon was forgotten: `password hunter2`.
-_BESIDE: Final = re.compile(r"""([A-Za-z_][\w.-]*)(?=["']?[ \t]+([^\s,;}\]:=#][^\s,;}\]]*))""")
+# With `:` or `=`, or with neither: `password hunter2`, where a colon was forgotten.
+_NAME: Final = re.compile(r"""(?<![\w.-])([A-Za-z_][\w.-]{0,99})["']?(?:\s*[:=]\s*|[ \t]+)""")
+_VALUE: Final = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*'|\$\{\w+\}|[^\s,;}\]][^,;}\]]*)""")
 _REFERENCE: Final = re.compile(r"""["']?\$\{[A-Za-z_]\w*\}["']?""")
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a key that nobody declared looks like that of a secret."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
@@ -75,12 +78,13 @@ def secret_parts(text: str) -> Iterator[tuple[int, int]]:
     """Give what looks like a secret in text: logins in URLs, the value of ``password=…``."""
     for match in _LOGIN.finditer(text):
         yield match.span(1)
-    for match in _ASSIGNED.finditer(text):
-        if is_secret_name(match[1]) and not is_reference(match[2]):
-            yield match.span(2)
-    for match in _BESIDE.finditer(text):
-        if is_secret_name(match[1]) and not is_reference(match[2]):
-            yield match.span(2)
+    at = 0
+    while (name := _NAME.search(text, at)) is not None:
+        at = name.end()
+        if is_secret_name(name[1]) and (value := _VALUE.match(text, at)) is not None:
+            if not is_reference(value[0]):
+                yield value.span()
+            at = value.end()
 
 
 def scrubbed(text: str) -> str:
@@ -121,8 +125,10 @@ class Secrets:
         """Give the parts of a line that are secrets, or look like some."""
         yield from secret_parts(text)
         for value in self._values:
-            for match in re.finditer(re.escape(value), text):
-                yield match.span()
+            start = text.find(value)
+            while start >= 0:
+                yield start, start + len(value)
+                start = text.find(value, start + len(value))
 
     @overload
     def without(self, text: str) -> str: ...

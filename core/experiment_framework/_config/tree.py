@@ -31,6 +31,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+        self._found: set[tuple[str, Span | None]] = set()
         self._open: set[int] = set()
         self._seen: set[int] = set()
         self._aliased = 0
@@ -202,7 +203,8 @@ class Builder:
     def _add(self, finding: Finding) -> None:
         # What an alias repeats is wrong once.
         place = (finding.problem.message, finding.span)
-        if all((known.problem.message, known.span) != place for known in self.findings):
+        if place not in self._found:
+            self._found.add(place)
             self.findings.append(finding)
 
 

@@ -1,8 +1,7 @@
 """What sits between the pipeline and a backplane."""
 
 from experiment_framework._delivery.delivery import Delivery
-from experiment_framework._delivery.handover import apauses, pauses
 from experiment_framework._delivery.settlement import Waiter
 from experiment_framework._delivery.throttle import ThrottledLog
 
-__all__ = ["Delivery", "ThrottledLog", "Waiter", "apauses", "pauses"]
+__all__ = ["Delivery", "ThrottledLog", "Waiter"]

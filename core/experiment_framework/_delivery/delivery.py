@@ -14,6 +14,7 @@ from experiment_framework._delivery.dead_letters import DeadLetters
 from experiment_framework._delivery.direct import Direct
 from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.settlement import Settlement
+from experiment_framework._delivery.shared_flush import SharedFlush
 from experiment_framework._delivery.worker import BatchWorker
 from experiment_framework._ledger import Ledger
 from experiment_framework.errors import HookError
@@ -49,6 +50,7 @@ class Delivery:
         settlement: Where fates are reported.
         handover: Takes records.
         outlet: The way out.
+        shared_flush: One flush for all coroutines that await a fate.
         breaker: Whether a wait for delivery is worth it.
         reports_each: Whether each delivery is reported.
 
@@ -111,6 +113,7 @@ class Delivery:
             block_timeout=options.block_timeout_ms / 1000,
             spooling=spooling,
         )
+        self.shared_flush = SharedFlush(self.outlet.flush)
         self.breaker = Breaker()
 
     def _opened_spool(self) -> Spooling | None:

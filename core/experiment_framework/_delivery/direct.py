@@ -26,13 +26,11 @@ class Direct:
         self.publish = publish
         self._hooks = hooks
 
-    def outstanding(self) -> int:
-        """Ask the backplane; one that cannot say reports every fate before ``publish`` returns."""
-        return self._hooks.outstanding() if self._hooks.outstanding else 0
-
-    def flush(self, timeout: float) -> None:
-        """Let the backplane wait."""
-        flush_backplane(self._hooks, timeout)
+    def flush(self, timeout: float) -> bool:
+        """Let the backplane wait; see `Outlet.flush`."""
+        if flush_backplane(self._hooks, timeout) or self._hooks.outstanding is None:
+            return True
+        return self._hooks.outstanding() == 0
 
     def close(self, timeout: float) -> None:
         """Let the backplane go."""

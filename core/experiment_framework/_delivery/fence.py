@@ -23,13 +23,14 @@ def health_of(hooks: Hooks) -> Health:
         return Health.judge(unhealthy=(reason,))
 
 
-def flush_backplane(hooks: Hooks, timeout: float) -> None:
-    """Let a backplane flush; what it could not deliver shows in the counts."""
+def flush_backplane(hooks: Hooks, timeout: float) -> bool:
+    """Let a backplane flush; say whether it said that everything it had taken is settled."""
     if hooks.flush is not None:
         try:
-            hooks.flush(timeout)
+            return bool(hooks.flush(timeout))
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything: the rest goes on
             _log_failure("flush", hooks, error)
+    return False
 
 
 def close_backplane(hooks: Hooks, timeout: float) -> None:

@@ -22,11 +22,12 @@ class Outlet(Protocol):
             DeliveryError: It cannot be taken for another reason, such as being closed.
         """
 
-    def outstanding(self) -> int:
-        """Count the records that were taken and have no fate yet."""
+    def flush(self, timeout: float) -> bool:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds.
 
-    def flush(self, timeout: float) -> None:
-        """Wait until nothing is outstanding, at most ``timeout`` seconds."""
+        Returns:
+            Whether everything that was taken before this call is settled now.
+        """
 
     def close(self, timeout: float) -> None:
         """Let go of everything; what is left after ``timeout`` seconds is reported as failed."""

@@ -258,12 +258,12 @@ class Spooling:
                 for _, rest in batch[index:]:
                     self.take_back(rest)
                 break
-        self._settle()
+        is_settled = self._settle()
         is_through = True
         for place, record in batch:
             # Whatever was not taken back, and not settled one by one, is durable by now.
             if place in self._places.get(record.event_id, ()):
-                if not self._outlet.outstanding():
+                if is_settled:
                     self.settled(record)
             elif self._spool.is_waiting(place):
                 is_through = False
@@ -292,10 +292,15 @@ class Spooling:
             return True
         return False
 
-    def _settle(self) -> None:
-        """Wait until everything handed over has its fate; only stopping ends it early."""
-        while self._outlet.outstanding() and not self._is_stopping:
-            self._outlet.flush(SLICE)
+    def _settle(self) -> bool:
+        """Wait until everything handed over has its fate; False where it is time to stop."""
+        while not self._is_stopping:
+            began = time.monotonic()
+            if self._outlet.flush(SLICE):
+                return True
+            # A flush that cannot wait comes back at once: it is not asked without a pause.
+            self._sleep(SLICE - (time.monotonic() - began))
+        return False
 
     def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -90,12 +90,7 @@ class BatchWorker:
             if waiting in (1, self._batch_size):
                 self._changed.notify_all()
 
-    def outstanding(self) -> int:
-        """Count what waits and what is being written."""
-        with self._changed:
-            return len(self._queue) + len(self._in_flight)
-
-    def flush(self, timeout: float) -> None:
+    def flush(self, timeout: float) -> bool:
         """Have everything written without waiting for batches to fill; see `Outlet.flush`."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -107,6 +102,8 @@ class BatchWorker:
             with self._changed:
                 self._flushes -= 1
         flush_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
+        with self._changed:
+            return not self._queue and not self._in_flight
 
     def close(self, timeout: float) -> None:
         """Write what waits, then let the backplane go; see `Outlet.close`."""

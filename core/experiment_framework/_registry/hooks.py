@@ -43,7 +43,7 @@ class Hooks:
     publish: Callable[[Record], None] | None
     write_batch: Callable[[Sequence[Record]], None] | None
     outstanding: Callable[[], int] | None
-    flush: Callable[[float], None] | None
+    flush: Callable[[float], bool | None] | None
     health: Callable[[], Health | None] | None
     close: Callable[[float], None] | None
     provision: Callable[[], Iterable[Provisioned]] | None

@@ -66,8 +66,14 @@ class BackplaneHooks:
         """Count the records that were queued by ``publish`` and have no fate yet."""
 
     @hookspec(firstresult=True)
-    def flush(self, timeout: float) -> None:
-        """Wait until nothing is outstanding, at most ``timeout`` seconds."""
+    def flush(self, timeout: float) -> bool | None:
+        """Wait until nothing is outstanding, at most ``timeout`` seconds.
+
+        Returns:
+            True where nothing was outstanding at some moment of this call: everything that was
+            queued before has its fate, whatever was queued since. None leaves it to
+            ``outstanding``, which is asked afterwards.
+        """
 
     @hookspec(firstresult=True)
     def health(self) -> Health | None:

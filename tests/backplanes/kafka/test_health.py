@@ -33,6 +33,7 @@ def test_asking_never_waits_and_a_silent_broker_is_unhealthy(
     health = backplane.health()
     assert black_hole in health.message
     assert health.details["brokersReachable"] == 0
+    assert health.details["lastDeliveryAgeSeconds"] is None
 
 
 def test_before_the_first_answer_it_is_not_healthy(black_hole: str, opened: Open) -> None:
@@ -146,6 +147,19 @@ def test_progress_ends_when_nothing_is_outstanding() -> None:
     progress.observe(5, 5, 0)
     progress.observe(5, 0, 0)
     assert progress.waiting_since is None
+    assert progress.last_delivery == 100.0
+
+
+def test_the_end_of_what_was_never_accepted_is_no_delivery() -> None:
+    clock = Clock()
+    progress = Progress(clock)
+    progress.observe(0, 3, 0)  # log lines of the client, which count as outstanding
+    progress.observe(0, 0, 0)
+    assert progress.last_delivery is None
+    progress.observe(5, 0, 0)
+    clock.now += 10
+    progress.observe(5, 2, 0)
+    progress.observe(5, 0, 0)
     assert progress.last_delivery == 100.0
 
 

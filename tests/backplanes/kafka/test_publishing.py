@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Message
+from experiment_framework import DataPlane, Exposure
 from experiment_framework.envelope import Record
 from experiment_framework.plugin import DeliveryError, QueueFullError, RecordTooLargeError
-from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane
+from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
 
 Open = Callable[..., KafkaBackplane]
 Make = Callable[..., Record]
@@ -89,6 +91,29 @@ def test_reports_are_served_while_nothing_is_published(
     backplane = opened(brokers=[kafka.bootstrap_servers], topic=topic, linger_ms=1)
     backplane.publish(record())
     until(lambda: backplane.outstanding() == 0)
+
+
+def test_waiting_calls_learn_a_fate_while_others_go_on_publishing(
+    kafka: EmbeddedKafka, topic: str
+) -> None:
+    one = Exposure(experiment_name="e", variant_key="v", subject_id="s")
+    options = KafkaOptions(brokers=[kafka.bootstrap_servers], topic=topic)
+    with DataPlane(KafkaBackplane(options)) as plane:
+        finished = threading.Event()
+
+        def publish_on() -> None:
+            while not finished.wait(0.002):  # far shorter than lingerMs
+                plane.publish(one)
+
+        others = threading.Thread(target=publish_on)
+        others.start()
+        try:
+            fates = [plane.publish_and_wait(one, 10).status for _ in range(3)]
+            fates += [asyncio.run(plane.apublish(one, 10)).status for _ in range(3)]
+        finally:
+            finished.set()
+            others.join()
+    assert fates == ["delivered"] * 6
 
 
 def test_a_full_queue_is_told_for_each_record_and_never_otherwise(

@@ -50,6 +50,34 @@ def test_what_would_take_for_ever_is_refused(error_of: Failure, text: str, messa
     assert problem.location is not None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a" * 100_000,
+        "a-" * 50_000,
+        "a " * 50_000,
+        "password " * 12_000,
+        "password:" * 12_000,
+        "http://" * 14_000,
+        "a" * 100_000 + ": b",
+        "? " + "a" * 100_000,
+        '"' + "a" * 100_000,
+        "[" + "a," * 50_000,
+    ],
+    ids=lambda line: line[:9],
+)
+def test_a_long_line_is_judged_in_linear_time(error_of: Failure, line: str) -> None:
+    began = time.monotonic()
+    assert error_of(f"{line}\n").problems
+    assert time.monotonic() - began < QUICKLY
+
+
+def test_of_very_many_problems_the_first_hundred_are_shown(error_of: Failure) -> None:
+    problems = error_of("a: b\n" * 5_000 + GOOD).problems
+    assert len(problems) == 101
+    assert problems[-1].message == "and 4900 more problems"
+
+
 def test_a_file_within_the_limits_loads(load_config: Callable[..., Any]) -> None:
     nested = "[" * 50 + "]" * 50
     assert load_config(f"x-a: {nested}\nx-b: 'a [[[[[[ b'\n{GOOD}").backplane.name == "memory"
