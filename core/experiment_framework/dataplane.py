@@ -386,3 +386,9 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
 
 def _unknown(receipt: Receipt) -> Receipt:
     return Receipt(receipt.event_id, "accepted", "its fate was not known in time")
+
+
+def _wait_in_slices(told: threading.Event, deadline: float) -> None:
+    """Wait in short slices, so that Ctrl-C gets through on every platform."""
+    while not told.is_set() and (left := deadline - time.monotonic()) > 0:
+        told.wait(min(left, 0.1))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from experiment_framework.dataplane_options import FailureMode
     from experiment_framework.envelope import Record
 
-__all__ = ["Handover", "apauses", "pauses"]
+__all__ = ["Handover"]
 
 
 class Handover:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from experiment_framework import Receipt
-from experiment_framework._delivery import SharedFlush, Waiter
+from experiment_framework._delivery.settlement import Waiter
+from experiment_framework._delivery.shared_flush import SharedFlush
 
 DELIVERED = Receipt("e-1", "delivered")
 
