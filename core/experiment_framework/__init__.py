@@ -30,7 +30,14 @@ from experiment_framework.events import (
     SignalType,
 )
 from experiment_framework.health import Health, HealthStatus
-from experiment_framework.results import FlushResult, Receipt, ReceiptStatus, Stats
+from experiment_framework.results import (
+    Breakdown,
+    DeliveryReport,
+    FlushResult,
+    Receipt,
+    ReceiptStatus,
+    Stats,
+)
 
 if TYPE_CHECKING:
     from experiment_framework.dataplane_options import DataPlaneOptions
@@ -39,11 +46,13 @@ __all__ = [
     "AnalysisSignal",
     "Assignment",
     "AssignmentPolicy",
+    "Breakdown",
     "ConfigError",
     "DataPlane",
     "DataPlaneOptions",
     "DecodeError",
     "DeliveryError",
+    "DeliveryReport",
     "Envelope",
     "ErrorEvent",
     "Event",

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from experiment_framework import DataPlane, DataPlaneOptions, DeliveryReport, Exposure
+from experiment_framework._delivery import ThrottledLog
+from experiment_framework._delivery.callbacks import MOST_WAITING, Callbacks
+from experiment_framework.envelope import Envelope, encode
+from experiment_framework.plugin import Record
+from sinks import BatchSink, Control
+
+
+@pytest.fixture
+def record(exposure: Exposure) -> Record:
+    return encode(Envelope.around(exposure))
+
+
+def test_on_drop_is_told_every_drop_with_its_reason(
+    sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    told: list[tuple[str, str]] = []
+    control.hold()
+    plane = DataPlane(
+        sink,
+        DataPlaneOptions(max_queue_size=3, batch_size=1),
+        on_drop=lambda record, reason: told.append((record.event_id, reason)),
+    )
+    receipts = [plane.publish(exposure) for _ in range(50)]
+    control.release()
+    plane.close(5)
+    dropped = [receipt.event_id for receipt in receipts if receipt.status == "dropped"]
+    assert told == [(event_id, "queue_full") for event_id in dropped]
+    assert len(told) == plane.stats().dropped["queue_full"]
+
+
+def test_on_delivery_is_told_the_fate_of_each_record(
+    sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    reports: list[DeliveryReport] = []
+    plane = DataPlane(sink, DataPlaneOptions(batch_size=1), on_delivery=reports.append)
+    control.hold()
+    control.fail_next(OSError("disk full"))
+    ids = [plane.publish(exposure).event_id for _ in range(3)]
+    control.release()
+    plane.close(5)
+    assert [report.record.event_id for report in reports] == ids
+    assert [(report.status, report.reason) for report in reports] == [
+        ("failed", "OSError: disk full"),
+        ("delivered", None),
+        ("delivered", None),
+    ]
+
+
+def test_a_callback_that_raises_is_counted_and_changes_nothing_else(
+    sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    def raise_once(report: DeliveryReport) -> None:
+        raise RuntimeError("bug in the application")
+
+    plane = DataPlane(sink, on_delivery=raise_once)
+    plane.publish(exposure)
+    result = plane.close(5)
+    assert result.delivered == 1
+    assert plane.stats().callback_errors == 1
+
+
+def test_callbacks_run_on_no_thread_of_the_application(sink: BatchSink, exposure: Exposure) -> None:
+    names: list[str] = []
+    plane = DataPlane(
+        sink, on_delivery=lambda report: names.append(threading.current_thread().name)
+    )
+    plane.publish(exposure)
+    plane.close(5)
+    assert names == ["experiment-callbacks"]
+
+
+def test_a_callback_may_publish_flush_and_close(sink: BatchSink, exposure: Exposure) -> None:
+    done = threading.Event()
+
+    def use_everything(report: DeliveryReport) -> None:
+        if not done.is_set():
+            plane.publish(exposure)
+            plane.flush(1)
+            plane.close(1)
+            done.set()
+
+    plane = DataPlane(sink, on_delivery=use_everything)
+    plane.publish(exposure)
+    plane.flush(5)
+    assert done.wait(10)
+    assert plane.stats().delivered == 2
+
+
+def test_beyond_the_limit_calls_are_skipped_and_counted(record: Record) -> None:
+    gate = threading.Event()
+    calls: list[str] = []
+
+    def wait_then_note(record: Record, reason: str) -> None:
+        gate.wait(10)
+        calls.append(reason)
+
+    callbacks = Callbacks(wait_then_note, None, ThrottledLog())
+    for _ in range(MOST_WAITING + 100):
+        callbacks.dropped(record, "queue_full")
+    gate.set()
+    callbacks.close(10)
+    assert len(calls) + callbacks.skipped == MOST_WAITING + 100
+    assert callbacks.skipped >= 99
+
+
+def test_a_callback_that_hangs_does_not_keep_close_beyond_its_time(
+    record: Record,
+) -> None:
+    gate = threading.Event()
+    hang: Callable[[Record, str], object] = lambda record, reason: gate.wait(30)  # noqa: E731  # typed so
+    callbacks = Callbacks(hang, None, ThrottledLog())
+    for _ in range(3):
+        callbacks.dropped(record, "queue_full")
+    callbacks.close(0.05)
+    assert callbacks.skipped >= 2
+    gate.set()
+
+
+def test_without_a_callback_no_thread_is_started(record: Record) -> None:
+    before = threading.active_count()
+    callbacks = Callbacks(None, None, ThrottledLog())
+    callbacks.dropped(record, "queue_full")
+    callbacks.delivered(record)
+    callbacks.close(1)
+    assert threading.active_count() == before
+    assert callbacks.skipped == 0
