@@ -43,9 +43,9 @@ def source(path: str) -> str:
 
 
 def option_table(argument: str) -> str:
-    """Write the options of ``dataplane``, ``step KEY`` or ``backplane NAME[.BLOCK]``."""
-    kind, _, name = argument.partition(" ")
-    name, _, block = name.partition(".")
+    """Write the options of ``dataplane[.BLOCK]``, ``step KEY`` or ``backplane NAME[.BLOCK]``."""
+    whose, _, block = argument.partition(".")
+    kind, _, name = whose.partition(" ")
     if kind == "dataplane":
         options_class: type[Any] = DataPlaneOptions
     elif kind == "step":

@@ -99,7 +99,7 @@ def test_what_loads_is_valid(validator: Any, registry: Registry, options: str) -
         "experimentFramework: {dataPlane: {backplane: {type: memory, option: {}}}}\n",
         "experimentFramework: {dataPlane: {batchSize: 0, backplane: {type: memory}}}\n",
         "experimentFramework: {dataPlane: {bachSize: 1, backplane: {type: memory}}}\n",
-        "experimentFramework: {dataPlane: {failureMode: spool, backplane: {type: memory}}}\n",
+        "experimentFramework: {dataPlane: {failureMode: keep, backplane: {type: memory}}}\n",
         "experimentFramework: {dataPlane: {rate: 2, backplane: {type: memory}}}\n",
         "experimentFramework: {dataPlane: {piiRedaction: {}, backplane: {type: memory}}}\n",
         "experimentFramework: {dataPlane: {backplane: {type: memory}}, trails: []}\n",

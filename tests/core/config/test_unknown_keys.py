@@ -86,23 +86,13 @@ def test_a_misspelt_key_of_a_plugin_is_recognized(error_of: Failure, key: str) -
     assert problem.suggestion == f"Did you mean `{meant}`?"
 
 
-@pytest.mark.parametrize("key", ["piiRedaction", "exposureSemantics", "spool"])
+@pytest.mark.parametrize("key", ["piiRedaction", "exposureSemantics"])
 def test_a_key_whose_plugin_is_not_there_is_never_ignored(error_of: Failure, key: str) -> None:
     text = f"experimentFramework:\n  dataPlane:\n    {key}: {{}}\n    backplane: {{type: memory}}\n"
     (problem,) = error_of(text).problems
     assert problem.message == "no plugin for this key is installed"
     assert problem.suggestion is not None
     assert str(problem.location) == "<text>:3:5"
-
-
-def test_failure_mode_spool_is_a_problem_at_its_line(error_of: Failure) -> None:
-    text = (
-        "experimentFramework:\n  dataPlane:\n    failureMode: spool\n"
-        "    backplane: {type: memory}\n"
-    )
-    (problem,) = error_of(text).problems
-    assert str(problem.location) == "<text>:3:18"
-    assert problem.expected == "one of drop, block"
 
 
 @pytest.mark.parametrize(
