@@ -1,0 +1,80 @@
+"""Records that were dropped for lack of room, as long as they can still be told apart."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from experiment_framework._delivery.spool.frames import Frame, frames
+from experiment_framework._delivery.spool.segment import WAITING, Segment
+from experiment_framework.envelope import Record
+from experiment_framework.errors import DecodeError
+
+__all__ = ["Discards"]
+
+_MOST_FILES: Final = 2
+"""How many dropped segments still take room on the disk until they are read."""
+
+
+class Discards:
+    """Keeps the last dropped segments open: their names are gone, their bytes can be read.
+
+    Attributes:
+        count: How many records were dropped that nobody had.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._files: deque[_File] = deque()
+
+    def add(self, segment: Segment) -> None:
+        """Count the records of a segment that wait, and keep them readable."""
+        states = segment.states()
+        waiting = states.count(WAITING)
+        self.count += waiting
+        if not waiting:
+            return
+        with suppress(OSError):
+            self._files.append(_File(segment, states))
+        while len(self._files) > _MOST_FILES:
+            self._files.popleft().close()
+
+    def take(self, most: int) -> list[Record]:
+        """Read records; each is given once."""
+        records: list[Record] = []
+        while len(records) < most and self._files:
+            file = self._files[0]
+            with suppress(OSError):
+                for record in file.records:
+                    records.append(record)
+                    if len(records) == most:
+                        return records
+            file.close()
+            if self._files and self._files[0] is file:
+                self._files.popleft()
+        return records
+
+    def close(self) -> None:
+        """Let go of all files."""
+        while self._files:
+            self._files.popleft().close()
+
+
+class _File:
+    def __init__(self, segment: Segment, states: bytes) -> None:
+        self._descriptor = os.open(segment.path, os.O_RDONLY)
+        self.records = self._read(segment.end, states)
+
+    def _read(self, end: int, states: bytes) -> Iterator[Record]:
+        for item in frames(self._descriptor, 0, end):
+            if isinstance(item, Frame) and states[item.index : item.index + 1] == b"\0":
+                with suppress(DecodeError):
+                    yield Record.from_body(item.body)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -1,0 +1,208 @@
+"""Gives records out, oldest first."""
+
+from __future__ import annotations
+
+import os
+from bisect import insort
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from heapq import heappop, heappush
+from pathlib import Path
+
+from experiment_framework._delivery.spool.aside import keep_aside
+from experiment_framework._delivery.spool.frames import HEADER_BYTES, Frame, Gap, frames
+from experiment_framework._delivery.spool.segment import Place, Segment
+from experiment_framework.envelope import Record
+from experiment_framework.errors import DecodeError
+
+__all__ = ["HandOut"]
+
+
+class HandOut:
+    """Reads the segments of a spool from the oldest to the newest.
+
+    Frames are read and decoded without the spool's lock, which is held for a moment per record.
+
+    Attributes:
+        corrupt: How many records could not be read.
+
+    Args:
+        directory: The declared directory.
+        lock: The spool's lock.
+        settle: Called under the lock with a segment of which nothing may be left.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        lock: AbstractContextManager[object],
+        settle: Callable[[Segment], None],
+    ) -> None:
+        self.corrupt = 0
+        self._directory = directory
+        self._lock = lock
+        self._settle = settle
+        self._unread: list[Segment] = []
+        self._returned: list[Place] = []
+        self._reading: _Reading | None = None
+        self._is_busy = False
+        self._is_closed = False
+
+    def add(self, segment: Segment) -> None:
+        """Have a segment read; called under the lock."""
+        insort(self._unread, segment, key=lambda other: other.serial)
+
+    def discard(self, segment: Segment) -> None:
+        """Have a segment read no further; called under the lock."""
+        if segment in self._unread:
+            self._unread.remove(segment)
+
+    def give_back(self, place: Place) -> None:
+        """Hand a record out again, before all younger ones; called under the lock."""
+        heappush(self._returned, place)
+
+    def take(self, most: int, segments: dict[int, Segment]) -> list[tuple[Place, Record]]:
+        """Hand out the oldest records that nobody has.
+
+        One reader at a time: another one meanwhile, such as a signal handler, gets nothing.
+
+        Raises:
+            OSError: The disk cannot be read.
+        """
+        with self._lock:
+            if self._is_busy:
+                return []
+            self._is_busy = True
+        try:
+            batch: list[tuple[Place, Record]] = []
+            while len(batch) < most and self._returned:
+                batch += self._take_returned(segments)
+            while len(batch) < most and (segment := self._current()):
+                batch += self._take_from(segment, most - len(batch))
+            return batch
+        finally:
+            with self._lock:
+                self._is_busy = False
+                if self._is_closed:
+                    self._close()
+
+    def close(self) -> None:
+        """Let go of the file that is being read; where that is going on, when it ends."""
+        with self._lock:
+            self._is_closed = True
+            if not self._is_busy:
+                self._close()
+
+    def _close(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()
+
+    def _take_returned(self, segments: dict[int, Segment]) -> list[tuple[Place, Record]]:
+        with self._lock:
+            place = heappop(self._returned)
+            segment = segments.get(place.serial)
+        if segment is None:
+            return []
+        try:
+            descriptor = os.open(segment.path, os.O_RDONLY)
+        except FileNotFoundError:
+            self._lose(segment, place)
+            return []
+        try:
+            frame = _frame_at(descriptor, place)
+            if frame is not None:
+                return self._decoded(segment, frame, descriptor)
+            self._lose(segment, place)
+            return []
+        finally:
+            os.close(descriptor)
+
+    def _current(self) -> Segment | None:
+        """Find the oldest segment with something to read, and open it there."""
+        while True:
+            with self._lock:
+                if not self._unread:
+                    return None
+                segment = self._unread[0]
+                if segment.writing:  # asked by a signal handler in the midst of an append
+                    return None
+                if segment.read_to >= segment.end:
+                    if not segment.is_sealed:
+                        return None
+                    self._unread.pop(0)
+                    self.corrupt += segment.write_off()
+                    self._settle(segment)
+                    continue
+                start, end = segment.read_to, segment.end
+            reading = self._reading
+            if reading is None or reading.segment is not segment or reading.end != end:
+                self._close()
+                try:
+                    self._reading = _Reading(segment, start, end)
+                except FileNotFoundError:  # its records are written off when it is sealed
+                    segment.read_to = end
+                    continue
+            return segment
+
+    def _take_from(self, segment: Segment, most: int) -> list[tuple[Place, Record]]:
+        reading = self._reading
+        batch: list[tuple[Place, Record]] = []
+        if reading is None:
+            return batch
+        for item in reading.items:
+            if isinstance(item, Gap):
+                keep_aside(self._directory, segment.path, reading.descriptor, item.start, item.end)
+                continue
+            with self._lock:
+                segment.read_to = item.offset + HEADER_BYTES + len(item.body)
+                waits = segment.hand_out(item.index)
+            if waits:
+                batch += self._decoded(segment, item, reading.descriptor)
+                if len(batch) >= most:
+                    return batch
+        with self._lock:
+            segment.read_to = max(segment.read_to, reading.end)
+        self._close()
+        return batch
+
+    def _decoded(
+        self, segment: Segment, frame: Frame, descriptor: int
+    ) -> list[tuple[Place, Record]]:
+        place = Place(segment.serial, frame.index, frame.offset, frame.bucket)
+        try:
+            return [(place, Record.from_body(frame.body))]
+        except DecodeError:
+            end = frame.offset + HEADER_BYTES + len(frame.body)
+            keep_aside(self._directory, segment.path, descriptor, frame.offset, end)
+            self._lose(segment, place)
+            return []
+
+    def _lose(self, segment: Segment, place: Place) -> None:
+        with self._lock:
+            if segment.finish(place.index, place.bucket):
+                self.corrupt += 1
+                self._settle(segment)
+
+
+class _Reading:
+    """A segment that is being read."""
+
+    def __init__(self, segment: Segment, start: int, end: int) -> None:
+        self.segment = segment
+        self.end = end
+        self.descriptor = os.open(segment.path, os.O_RDONLY)
+        self.items: Iterator[Frame | Gap] = frames(self.descriptor, start, end)
+
+    def close(self) -> None:
+        descriptor, self.descriptor = self.descriptor, -1
+        os.close(descriptor)
+
+
+def _frame_at(descriptor: int, place: Place) -> Frame | None:
+    """Read one frame where it was; None where it is no longer readable."""
+    size = os.fstat(descriptor).st_size
+    found = next(frames(descriptor, place.offset, size), None)
+    if isinstance(found, Frame) and (found.offset, found.index) == (place.offset, place.index):
+        return found
+    return None

@@ -1,0 +1,206 @@
+"""The folder of this process below the declared directory, and those of processes that died.
+
+A folder belongs to the process that holds the lock in it. The kernel lets go of the lock however
+the process ends. Whoever makes folders or adopts them holds the directory's own lock: so a folder
+is adopted by one process only, as a whole, by one `rename` into that process's folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from experiment_framework._delivery.spool.errors import SpoolError
+
+__all__ = ["Home", "adopt_orphans", "make_directory", "make_home", "remove_empty"]
+
+_LOCK: Final = "lock"
+_BESIDE: Final = frozenset({_LOCK, "probe", ".state", ".draft"})
+"""Names and suffixes of files that are worth nothing without a segment."""
+
+_PROBE_BYTES: Final = 64 * 2**10
+_LOCK_TIMEOUT: Final = 10.0
+
+
+class Home:
+    """The folder of this process.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._next_number = 1
+
+    def next_segment(self) -> Path:
+        """Give the path of a segment that is not there yet."""
+        number = self._next_number
+        self._next_number = number + 1
+        return self.path / f"{number:08d}.segment"
+
+    def remove_if_empty(self) -> None:
+        """Delete the folder where no record is left in it, and let go of it."""
+        with suppress(OSError):
+            for path in _folders(self.path):
+                remove_empty(path)
+        remove_empty(self.path)  # before the lock is let go of: nobody adopts half a folder
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the lock without unlocking: where a parent process has it too, it keeps it."""
+        lock, self._lock = self._lock, -1
+        with suppress(OSError):
+            os.close(lock)
+
+
+def make_directory(directory: Path) -> None:
+    """Make the declared directory, if need be.
+
+    Raises:
+        SpoolError: It cannot be made, or it is no folder.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SpoolError.of(directory, error) from error
+
+
+def make_home(directory: Path) -> Home:
+    """Make this process's folder, and see that the disk takes something.
+
+    Raises:
+        SpoolError: The directory cannot be used.
+    """
+    try:
+        with _locked(directory):
+            numbers = (_number(path) for path in _all_folders(directory))
+            path = directory / f"{max(numbers, default=0) + 1:08d}-{os.getpid()}"
+            path.mkdir(mode=0o700)
+            try:
+                _probe(path / "probe")
+                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            except OSError:
+                remove_empty(path)
+                raise
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise SpoolError.of(directory, error) from error
+    return Home(path, lock)
+
+
+def adopt_orphans(directory: Path, home: Home) -> list[Path]:
+    """Take the folders whose processes are no more into the home; oldest first.
+
+    Raises:
+        SpoolError: The directory cannot be used.
+    """
+    adopted = []
+    try:
+        with _locked(directory):
+            for orphan in sorted(_folders(directory)):
+                if orphan != home.path:
+                    adopted += _adopt(orphan, home)
+    except OSError as error:
+        raise SpoolError.of(directory, error) from error
+    return sorted(adopted, key=lambda path: path.name)
+
+
+def _adopt(orphan: Path, home: Home) -> list[Path]:
+    lock = None
+    moved: list[Path] = []
+    try:
+        lock = _lock_of(orphan)
+        if not _is_free(lock):
+            return moved
+        # What it had adopted itself first: a crash in between leaves nothing behind.
+        for path in [*_folders(orphan), orphan]:
+            target = home.path / path.name
+            path.rename(target)
+            moved.append(target)
+    except (FileNotFoundError, PermissionError):  # just deleted; another user's
+        return moved
+    else:
+        return moved
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock_of(folder: Path) -> int | None:
+    """Open a folder's lock; None where its process died before it made one."""
+    try:
+        return os.open(folder / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+
+
+def _is_free(lock: int | None) -> bool:
+    if lock is None:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / ".lock", timeout=_LOCK_TIMEOUT, mode=0o600)
+    try:
+        lock.acquire(poll_interval=0.01)
+    except Timeout:
+        raise SpoolError(
+            directory,
+            f"another process has held its lock for {_LOCK_TIMEOUT:g} s",
+            "see what that process is doing",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _probe(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _PROBE_BYTES)
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+def _folders(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if _number(path) and path.is_dir()]
+
+
+def _all_folders(directory: Path) -> Iterator[Path]:
+    for folder in _folders(directory):
+        yield folder
+        with suppress(FileNotFoundError):
+            yield from _folders(folder)
+
+
+def _number(path: Path) -> int:
+    """Read the number that a folder's name begins with; 0 where it is none of ours."""
+    number, dash, process = path.name.partition("-")
+    return int(number) if dash and number.isdecimal() and process.isdecimal() else 0
+
+
+def remove_empty(folder: Path) -> None:
+    """Delete the folder of a process where no record is left in it."""
+    with suppress(OSError):
+        paths = sorted(folder.iterdir())
+        if all(path.name in _BESIDE or path.suffix in _BESIDE for path in paths):
+            for path in paths:
+                path.unlink()
+            folder.rmdir()
