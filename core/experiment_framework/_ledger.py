@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
 from experiment_framework._record import Record
@@ -115,6 +115,7 @@ class Ledger:
             only; what is delivered then follows from it. None where each delivery is reported.
         spooled: Counts records on disk that are not handed to the backplane.
         recovered: Counts records adopted from earlier processes.
+        lost_on_disk: Counts records that the disk lost, by reason.
     """
 
     def __init__(
@@ -123,8 +124,10 @@ class Ledger:
         *,
         spooled: Callable[[], int] = lambda: 0,
         recovered: Callable[[], int] = lambda: 0,
+        lost_on_disk: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._outstanding = outstanding
+        self._lost_on_disk = lost_on_disk
         self._spooled = spooled
         self._recovered = recovered
         self._local = threading.local()
@@ -157,7 +160,7 @@ class Ledger:
             cells = [self._ended, *self._cells.values()]
             delivered = self._settled(cells)
             failed = _sum(cells, "failed")
-            dropped: Counter[str] = Counter()
+            dropped: Counter[str] = Counter(self._lost_on_disk())
             for cell in cells:
                 dropped.update(cell.dropped.copy())
             sampled_out = _sum(cells, "sampled_out")

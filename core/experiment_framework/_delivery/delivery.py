@@ -95,6 +95,7 @@ class Delivery:
             None if self.reports_each else hooks.outstanding,
             spooled=spooling.waiting if spooling else lambda: 0,
             recovered=spooling.recovered if spooling else lambda: 0,
+            lost_on_disk=spooling.lost if spooling else dict,
         )
         letters = options.dead_letters
         self.settlement.connect(

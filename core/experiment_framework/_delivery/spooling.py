@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from experiment_framework._delivery.spool import SpoolError, SpoolFullError
+from experiment_framework._delivery.threads import start_thread
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Spooling:
         self._spool = spool
         self._keeps = keeps
         self._rate = replay_per_second
+        self._returned = 0
+        self._under_way = 0
         self._places: dict[str, list[Place]] = {}  # ids are not unique: callers may give them
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -77,8 +80,9 @@ class Spooling:
         self._outlet = outlet
         self._settlement = settlement
         self._ledger = ledger
-        if self._spool.waiting:
-            self._fall_behind()
+        with self._changed:
+            if self.waiting():
+                self._fall_behind()
 
     @staticmethod
     def reason_of(error: ExperimentError) -> str:
@@ -120,8 +124,7 @@ class Spooling:
             if self.is_behind:
                 self._spool.append(record)
                 return False
-            place = self._spool.append_handed_out(record)
-            self._places.setdefault(record.event_id, []).append(place)
+            self._remember(record, self._spool.append(record, passed=True))
             return True
 
     def settled(self, record: Record) -> None:
@@ -135,6 +138,7 @@ class Spooling:
         place = self._forget(record)
         if place is not None:
             with self._changed:
+                self._returned += 1
                 self._spool.release(place)
                 self._fall_behind()
             return True
@@ -148,7 +152,12 @@ class Spooling:
 
     def waiting(self) -> int:
         """Count the records on disk that are not handed over."""
-        return self._spool.waiting
+        return max(self._spool.depth - self._under_way, 0)
+
+    def lost(self) -> dict[str, int]:
+        """Count the records that the disk lost, by reason."""
+        lost = {"spool_overflow": self._spool.discarded, "spool_corrupt": self._spool.corrupt}
+        return {reason: count for reason, count in lost.items() if count}
 
     def recovered(self) -> int:
         """Count the records that were adopted from earlier processes."""
@@ -157,7 +166,7 @@ class Spooling:
     def details(self) -> dict[str, int]:
         """Give the figures for health."""
         return {
-            "spooled": self._spool.waiting,
+            "spooled": self.waiting(),
             "spoolBytes": self._spool.bytes,
             "spoolCorrupt": self._spool.corrupt,
             "replayed": self.replayed,
@@ -183,7 +192,12 @@ class Spooling:
                 for place in places:
                     self._spool.release(place)
             self._places.clear()
+            self._under_way = 0
         self._spool.close()
+
+    def _remember(self, record: Record, place: Place) -> None:
+        self._places.setdefault(record.event_id, []).append(place)
+        self._under_way += 1
 
     def _forget(self, record: Record) -> Place | None:
         """Give the place of a record that is under way; None where it is not on disk."""
@@ -192,6 +206,7 @@ class Spooling:
             if not places:
                 return None
             place = places.pop(0)
+            self._under_way -= 1
             if not places:
                 del self._places[record.event_id]
             return place
@@ -200,12 +215,8 @@ class Spooling:
         """Begin to send from disk; called with the lock held."""
         self.is_behind = True
         if self._thread is None and not self._is_stopping:
-            thread = threading.Thread(target=self._run, name="experiment-replay", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter is going down: a later process sends it
-                return
-            self._thread = thread
+            # At the end of the process none is started: a later process sends what waits.
+            self._thread = start_thread(self._run, "experiment-replay")
         self._changed.notify_all()
 
     def _run(self) -> None:
@@ -245,29 +256,26 @@ class Spooling:
         """Take the next records from disk; where there are none, nothing goes behind any more."""
         with self._changed:
             batch = self._spool.next_batch(most)
-            if not batch and not self._spool.waiting:
-                self.is_behind = False
             for place, record in batch:
-                self._places.setdefault(record.event_id, []).append(place)
+                self._remember(record, place)
+            if not batch and not self.waiting():
+                self.is_behind = False
             return batch
 
     def _send(self, batch: list[tuple[Place, Record]]) -> bool:
         """Hand records over and wait for their fates; False where any came back."""
+        returned = self._returned
         for index, (_, record) in enumerate(batch):
             if not self._hand_over(record):
                 for _, rest in batch[index:]:
                     self.take_back(rest)
                 break
-        is_settled = self._settle()
-        is_through = True
-        for place, record in batch:
-            # Whatever was not taken back, and not settled one by one, is durable by now.
-            if place in self._places.get(record.event_id, ()):
-                if is_settled:
+        if self._settle():
+            for place, record in batch:
+                # Whatever has not come back, and was not settled one by one, is durable by now.
+                if place in self._places.get(record.event_id, ()):
                     self.settled(record)
-            elif self._spool.is_waiting(place):
-                is_through = False
-        return is_through
+        return self._returned == returned
 
     def _hand_over(self, record: Record) -> bool:
         """Hand one record over, waiting for room; False where it has to wait on disk again."""

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposure, Outcome, Stats
+from experiment_framework.dataplane_options import FailureModes, SpoolOptions
+from sinks import BatchSink, Control, SelfQueueing
+
+MODES = ("overflow", "writeAhead")
+
+
+def spooling(directory: Path, mode: str = "overflow", **written: object) -> DataPlaneOptions:
+    settings: dict[str, object] = {
+        "failure_mode": "spool",
+        "max_queue_size": 10,
+        "batch_size": 5,
+        "flush_interval_ms": 5,
+    }
+    spool = SpoolOptions(directory=directory, mode=mode)  # type: ignore[arg-type]  # one of MODES
+    return DataPlaneOptions(**(settings | {"spool": spool} | written))  # type: ignore[arg-type]  # as above
+
+
+def is_balanced(stats: Stats) -> bool:
+    return stats.offered + stats.recovered == (
+        stats.refused
+        + stats.disabled
+        + stats.sampled_out
+        + stats.dropped_total
+        + stats.failed
+        + stats.delivered
+        + stats.pending
+        + stats.spooled
+    )
+
+
+def arrived(control: Control) -> list[str]:
+    return [record.event_id for record in control.records]
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_what_has_no_room_waits_on_disk_and_arrives_in_order(
+    mode: str, sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    plane = DataPlane(sink, spooling(tmp_path, mode))
+    receipts = [plane.publish(exposure) for _ in range(200)]
+    assert {receipt.status for receipt in receipts} == {"accepted", "spooled"}
+    assert plane.stats().spooled > 0
+    assert is_balanced(plane.stats())
+    control.release()
+    assert plane.flush(20).is_complete
+    assert arrived(control) == [receipt.event_id for receipt in receipts]
+    assert plane.stats().spooled == 0
+    plane.close(5)
+
+
+def test_what_is_left_at_close_is_sent_by_the_next_process_in_order(
+    mode: str, sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    plane = DataPlane(sink, spooling(tmp_path, mode))
+    ids = [plane.publish(exposure).event_id for _ in range(50)]
+    result = plane.close(0.05)
+    assert (result.spooled, result.failed, result.dropped) == (50, 0, 0)
+    later = BatchSink()
+    with DataPlane(later, spooling(tmp_path, mode)) as plane:
+        assert plane.stats().recovered == 50
+        assert plane.flush(20).delivered == 50
+    assert arrived(Control(later)) == ids
+    assert is_balanced(plane.stats())
+
+
+def test_a_batch_that_fails_for_a_passing_reason_is_sent_again(
+    mode: str, sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.fail_next(*[ConnectionError("down")] * 3)
+    plane = DataPlane(sink, spooling(tmp_path, mode))
+    ids = [plane.publish(exposure).event_id for _ in range(30)]
+    assert plane.flush(20).is_complete
+    assert sorted(arrived(control)) == sorted(ids)
+    plane.close(5)
+    assert plane.stats().failed == 0
+    assert is_balanced(plane.stats())
+
+
+def test_new_events_go_behind_those_that_wait(
+    mode: str, sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    plane = DataPlane(sink, spooling(tmp_path, mode))
+    ids = [plane.publish(exposure).event_id for _ in range(30)]
+    control.release()
+    ids += [plane.publish(exposure).event_id for _ in range(300)]
+    assert plane.flush(20).is_complete
+    assert arrived(control) == ids
+    plane.close(5)
+
+
+def test_outcomes_outlive_exposures_where_the_configuration_says_so(
+    sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    modes = FailureModes(default="drop", outcomes="spool")
+    plane = DataPlane(sink, spooling(tmp_path, failure_mode=modes, max_queue_size=2))
+    outcome = Outcome(
+        experiment_name="checkout",
+        subject_id="user-1",
+        metric_name="purchase",
+        outcome_type="Binary",
+        value=1,
+    )
+    error = ErrorEvent(error_type="Timeout", message="slow")
+    until_full = [plane.publish(exposure) for _ in range(20)]
+    assert until_full[-1].reason == "queue_full"
+    assert plane.publish(error).reason == "queue_full"
+    assert plane.publish(outcome).status == "spooled"
+    assert plane.publish(exposure).status == "spooled", "it may not overtake what waits on disk"
+    control.release()
+    plane.flush(20)
+    assert "Outcome" in {record.event_type for record in control.records}
+    plane.close(5)
+
+
+def test_a_full_spool_drops_the_newest_and_counts_them(
+    mode: str, sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    spool = SpoolOptions(directory=tmp_path, mode=mode, max_bytes=1024 * 1024)  # type: ignore[arg-type]  # one of MODES
+    plane = DataPlane(sink, spooling(tmp_path, mode, spool=spool))
+    receipts = [plane.publish(exposure) for _ in range(4000)]
+    dropped = [receipt for receipt in receipts if receipt.status == "dropped"]
+    assert {receipt.reason for receipt in dropped} == {"spool_full"}
+    assert plane.stats().dropped == {"spool_full": len(dropped)}
+    control.release()
+    plane.flush(20)
+    assert arrived(control) == [r.event_id for r in receipts if r.status != "dropped"]
+    assert is_balanced(plane.stats())
+    plane.close(5)
+
+
+def test_a_spool_that_drops_the_oldest_counts_them_too(
+    sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    spool = SpoolOptions(directory=tmp_path, max_bytes=1024 * 1024, when_full="dropOldest")
+    plane = DataPlane(sink, spooling(tmp_path, spool=spool))
+    last = [plane.publish(exposure) for _ in range(4000)][-1]
+    assert last.status == "spooled"
+    dropped = plane.stats().dropped["spool_overflow"]
+    control.release()
+    plane.flush(20)
+    assert arrived(control)[-1] == last.event_id
+    assert len(arrived(control)) == 4000 - dropped
+    assert is_balanced(plane.stats())
+    plane.close(5)
+
+
+def test_several_threads_publish_while_records_are_replayed(
+    mode: str, sink: BatchSink, control: Control, tmp_path: Path
+) -> None:
+    control.hold()
+    plane = DataPlane(sink, spooling(tmp_path, mode, max_queue_size=50))
+    published: dict[str, list[str]] = {f"subject-{index}": [] for index in range(4)}
+
+    def publish_as(subject: str) -> None:
+        event = Exposure(experiment_name="e", variant_key="v", subject_id=subject)
+        published[subject] += [plane.publish(event).event_id for _ in range(500)]
+
+    threads = [threading.Thread(target=publish_as, args=(subject,)) for subject in published]
+    for thread in threads:
+        thread.start()
+    control.release()
+    for thread in threads:
+        thread.join()
+    assert plane.flush(30).is_complete
+    for subject, ids in published.items():
+        assert [r.event_id for r in control.records if r.subject_id == subject] == ids
+    assert is_balanced(plane.stats())
+    plane.close(5)
+
+
+class GivesUp(SelfQueueing):
+    """Reports failures only; gives up what it has when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_down = True
+        self._arrived: list[str] = []
+
+    def flush(self, timeout: float) -> None:
+        taken, self._queue = self._queue, []
+        for record in taken:
+            if self._is_down:
+                self.context.failed(record, "timed out", retryable=True)
+            else:
+                self._arrived.append(record.event_id)
+
+
+def test_a_client_that_reports_failures_only_loses_nothing(
+    exposure: Exposure, tmp_path: Path, make_plane: Callable[..., DataPlane]
+) -> None:
+    client = GivesUp()
+    plane = make_plane(client, failure_mode="spool", spool=SpoolOptions(directory=tmp_path))
+    ids = [plane.publish(exposure).event_id for _ in range(20)]
+    plane.flush(0.3)
+    assert plane.stats().delivered == 0
+    assert plane.stats().spooled + plane.stats().pending == 20
+    client._is_down = False
+    assert plane.flush(20).is_complete
+    assert client._arrived == ids
+    assert is_balanced(plane.stats())
+
+
+def test_the_same_event_id_twice_is_two_records(
+    mode: str, sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    control.hold()
+    plane = DataPlane(sink, spooling(tmp_path, mode))
+    for _ in range(40):
+        plane.publish(exposure, event_id="again")
+    control.release()
+    assert plane.flush(20).delivered == 40
+    assert arrived(control) == ["again"] * 40
+    assert plane.close(5).is_complete
+    assert not list(tmp_path.rglob("*.segment"))
