@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from experiment_framework import _lifetime
 from experiment_framework._delivery import Delivery, ThrottledLog, Waiter
+from experiment_framework._flushed import Flushed
 from experiment_framework._intake import Intake
+from experiment_framework._termination import deferred_sigterm
 from experiment_framework.errors import ConfigError, UnsupportedError
 from experiment_framework.health import Health
 from experiment_framework.results import Breakdown, DeliveryReport, FlushResult, Receipt, Stats
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from uuid import UUID
 
+    from experiment_framework._ledger import Cell
     from experiment_framework._registry import Hooks, Registry
     from experiment_framework.dataplane_options import DataPlaneOptions
     from experiment_framework.envelope import Envelope, Record
@@ -69,14 +72,20 @@ class DataPlane:
             self._hooks, options, on_drop=on_drop, on_delivery=on_delivery, log=self._log
         )
         self._closed = False
+        self._is_forked = False
         self._connect()
-        _open_planes[id(self)] = self
+        _lifetime.add(
+            self,
+            _lifetime.Open(
+                options.close_timeout_ms / 1000, self._drain, self.close, self._after_fork
+            ),
+        )
 
     def _connect(self) -> None:
         """Bind the hot path to what belongs to this process."""
         self._closing = threading.RLock()
-        self._cell = self._delivery.ledger.cell
-        self._prepare: Callable[..., Record | Receipt] = self._intake.prepare
+        self._cell = self._first_cell
+        self._prepare = self._intake.prepare
         self._give = self._delivery.handover.give
 
     @classmethod
@@ -239,17 +248,17 @@ class DataPlane:
             self._delivery.flush(timeout)
         return self._delivery.result()
 
-    def flushed(self, timeout: float = 2.0) -> AbstractContextManager[None]:
+    def flushed(self, timeout: float = 2.0) -> Flushed:
         """Flush when a block, or a function that this decorates, is left.
 
-        For places that freeze a process once a function has returned. Where a flush was in vain the
-        next ones do not wait, for half a minute: an endpoint that is down costs once, not on every
-        call.
+        For places that freeze a process once a function has returned; with ``async with`` and for
+        coroutine functions, too. Where a flush was in vain the next ones do not wait, for half a
+        minute: an endpoint that is down costs once, not on every call.
 
         Args:
             timeout: Longest wait in seconds.
         """
-        return _flushed(self, timeout)
+        return Flushed(self.flush, self._delivery.breaker, timeout)
 
     def close(self, timeout: float | None = None) -> FlushResult:
         """Deliver what is left within ``timeout`` seconds, then let everything go.
@@ -262,13 +271,19 @@ class DataPlane:
             timeout: By default ``closeTimeoutMs``.
         """
         budget = self._options.close_timeout_ms / 1000 if timeout is None else timeout
-        with self._closing:
+        with deferred_sigterm(), self._closing:
             if self._closed:
                 return self._delivery.result()
             self._closed = True
-            _open_planes.pop(id(self), None)
-            self._delivery.close(budget)
-        result = self._delivery.result()
+            _lifetime.discard(self)
+            try:
+                self._delivery.close(budget)
+            finally:  # Ctrl-C: what is lost by it is said all the same
+                result = self._delivery.result()
+                self._say_what_was_lost(result)
+        return result
+
+    def _say_what_was_lost(self, result: FlushResult) -> None:
         if not result.is_complete:
             self._log.report(
                 "close",
@@ -276,7 +291,12 @@ class DataPlane:
                 f"{result.pending} of unknown fate; {result.spooled} wait on disk, "
                 f"{result.delivered} were delivered",
             )
-        return result
+
+    def _drain(self, timeout: float) -> bool:
+        """Take nothing any more; say whether nothing is left after ``timeout`` seconds."""
+        self._delivery.handover.is_closed = True
+        result = self.flush(timeout)
+        return not (result.pending or result.spooled)
 
     def stats(self) -> Stats:
         """Account for every event so far; cheap."""
@@ -292,7 +312,8 @@ class DataPlane:
     def health(self) -> Health:
         """Say how the data plane and its backplane are doing, without blocking."""
         if self._closed:
-            return Health.judge(unhealthy=("the data plane is closed",))
+            closed = ("the data plane is closed",)
+            return Health.judge(unhealthy=closed, details={"needsRestart": True})
         return self._delivery.health()
 
     async def ahealth(self) -> Health:
@@ -332,43 +353,20 @@ class DataPlane:
 
     def _after_fork(self) -> None:
         """Start clean in a forked child; say so with the first event there."""
+        self._is_forked = True
         self._delivery.after_fork()
         self._connect()
-        self._prepare = self._first_prepare_in_child
 
-    def _first_prepare_in_child(self, *arguments: Any) -> Record | Receipt:
-        self._prepare = self._intake.prepare
-        self._log.notice(f"a forked process goes on with a client of its own, pid {os.getpid()}")
-        return self._prepare(*arguments)
-
-
-@contextmanager
-def _flushed(plane: DataPlane, timeout: float) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        breaker = plane._delivery.breaker  # noqa: SLF001  # the plane's own context manager
-        result = plane.flush(0.0 if breaker.is_open else timeout)
-        if not breaker.is_open:
-            breaker.record(success=not result.pending)
-
-
-_open_planes: dict[int, DataPlane] = {}
-
-
-@atexit.register
-def _close_open_planes() -> None:
-    for plane in list(_open_planes.values()):
-        plane.close()
-
-
-if hasattr(os, "register_at_fork"):
-
-    def _start_clean_in_child() -> None:
-        for plane in list(_open_planes.values()):
-            plane._after_fork()  # noqa: SLF001  # this module's own class
-
-    os.register_at_fork(after_in_child=_start_clean_in_child)
+    def _first_cell(self) -> Cell:
+        """Do what the first event in this process makes necessary."""
+        self._cell = self._delivery.ledger.cell
+        _lifetime.close_at_exit_of_worker()
+        is_forked, self._is_forked = self._is_forked, False
+        if is_forked:
+            self._log.notice(
+                f"a forked process goes on with a client of its own, pid {os.getpid()}"
+            )
+        return self._cell()
 
 
 def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:

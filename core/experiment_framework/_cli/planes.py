@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from experiment_framework._cli.logs import logs_to
 from experiment_framework._config import load
+from experiment_framework._termination import install
 from experiment_framework.dataplane import DataPlane
 
 if TYPE_CHECKING:
@@ -38,5 +40,22 @@ def open_plane(
             options, failure_mode="block", block_timeout_ms=round(room_timeout * 1000)
         )
     hooks = config.backplane.create(config.backplane_options)
-    with logs_to(notes), DataPlane(hooks, options, steps=config.steps) as plane:
+    with (
+        _ended_by_sigterm(),
+        logs_to(notes),
+        DataPlane(hooks, options, steps=config.steps) as plane,
+    ):
         yield plane
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command inside the block in the ordinary way: what it took is drained."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    restore = install()
+    try:
+        yield
+    finally:
+        restore()

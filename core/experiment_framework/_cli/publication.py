@@ -17,7 +17,7 @@ from experiment_framework.events import EVENT_TYPES
 __all__ = ["Publication", "Summary"]
 
 _NO_ROOM: Final = "queue_full"
-_PATIENCE_AFTER_CTRL_C: Final = 5.0
+_PATIENCE_WHEN_INTERRUPTED: Final = 5.0
 _CLOSE_TIMEOUT: Final = 1.0
 """Seconds; what had no fate by then has been waited for already."""
 
@@ -38,7 +38,7 @@ class Summary(msgspec.Struct, rename="camel", kw_only=True):
         failed: Accepted events that will not arrive.
         pending: Accepted events whose fate was not known when the time was over.
         stopped_at: The line that there was no room for; it and all after it were not published.
-        interrupted: Whether Ctrl-C ended it.
+        interrupted: Whether Ctrl-C or SIGTERM ended it.
         rejects: The file that has the rejected lines.
     """
 
@@ -94,7 +94,7 @@ class Publication:
     def finish(self, timeout: float) -> Summary:
         """Wait for the fates of what was accepted, at most ``timeout`` seconds; sum up."""
         if self.summary.interrupted:
-            timeout = min(timeout, _PATIENCE_AFTER_CTRL_C)
+            timeout = min(timeout, _PATIENCE_WHEN_INTERRUPTED)
         result = self._plane.flush(timeout)
         self._plane.close(_CLOSE_TIMEOUT)
         self.summary.delivered = result.delivered

@@ -18,6 +18,7 @@ from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.publication import Publication, Summary
 from experiment_framework._cli.rejects import RejectFile, default_path
 from experiment_framework._cli.terminal import clean, console, errors, facts, print_json
+from experiment_framework._termination import TERMINATED, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,17 +78,27 @@ def command(
         )
         stream = stack.enter_context(_opened(source))
         publication = Publication(plane, reject_file, _Reporter(notes))
+        ended_by: BaseException | None = None
         with _ProgressBar(notes, source) as bar:
             try:
                 publication.run(read_lines(stream), bar.advance)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Terminated) as ending:
                 publication.summary.interrupted = True
+                ended_by = ending
         summary = publication.finish(timeout)
     if as_json:
         print_json(summary)
     else:
         _show(summary, timeout)
-    ctx.exit(INTERRUPTED if summary.interrupted else 0 if summary.is_success else 1)
+    ctx.exit(_exit_code(summary, ended_by))
+
+
+def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:
+    if isinstance(ended_by, Terminated):
+        return TERMINATED
+    if summary.interrupted:
+        return INTERRUPTED
+    return 0 if summary.is_success else 1
 
 
 @contextmanager

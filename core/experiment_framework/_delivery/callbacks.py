@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from experiment_framework._delivery.threads import start_thread
 from experiment_framework.results import DeliveryReport
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Callbacks:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        if self._thread is None:  # at the end of a process none is started any more
+            while time.monotonic() < deadline and (call := self._next()):
+                self._make(call)
+        with self._changed:
             if threading.current_thread() is not self._thread:
                 self._wait_until_called(deadline)
             self.skipped += len(self._waiting)
@@ -86,41 +91,39 @@ class Callbacks:
 
     def _enqueue(self, call: Callable[[], object]) -> None:
         with self._changed:
-            if self._is_closed or len(self._waiting) >= MOST_WAITING or not self._has_thread():
+            if self._is_closed or len(self._waiting) >= MOST_WAITING:
                 self.skipped += 1
                 return
             self._waiting.append(call)
+            if self._thread is None:
+                self._thread = start_thread(self._run, "experiment-callbacks")
             if len(self._waiting) == 1:
                 self._changed.notify_all()
 
-    def _has_thread(self) -> bool:
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="experiment-callbacks", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter is going down
-                return False
-            self._thread = thread
-        return True
-
     def _run(self) -> None:
-        while True:
+        while call := self._next():
+            self._make(call)
+
+    def _next(self) -> Callable[[], object] | None:
+        """Wait for a call to make; None when there will be none any more."""
+        with self._changed:
+            while not self._waiting:
+                if self._is_closed:
+                    return None
+                self._changed.wait()
+            self._is_calling = True
+            return self._waiting.popleft()
+
+    def _make(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # an application's callback may raise anything
+            self.errors += 1
+            self._log.report("callback", "a callback of the application raised", error)
+        finally:
             with self._changed:
-                while not self._waiting:
-                    if self._is_closed:
-                        return
-                    self._changed.wait()
-                call = self._waiting.popleft()
-                self._is_calling = True
-            try:
-                call()
-            except Exception as error:  # noqa: BLE001  # an application's callback may raise anything
-                self.errors += 1
-                self._log.report("callback", "a callback of the application raised", error)
-            finally:
-                with self._changed:
-                    self._is_calling = False
-                    self._changed.notify_all()
+                self._is_calling = False
+                self._changed.notify_all()
 
     def _wait_until_called(self, deadline: float) -> None:
         while self._waiting or self._is_calling:

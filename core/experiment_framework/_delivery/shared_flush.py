@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from experiment_framework._delivery.settlement import Waiter
+from experiment_framework._delivery.threads import start_thread
 from experiment_framework.results import Receipt
 
 __all__ = ["SharedFlush"]
@@ -37,10 +38,7 @@ class SharedFlush:
         with self._lock:
             self._waiting[waiter] = delivered
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._run, name="experiment-flush", daemon=True
-                )
-                self._thread.start()
+                self._thread = start_thread(self._run, "experiment-flush")
 
     def leave(self, waiter: Waiter) -> None:
         """Forget a waiter, whether or not it joined."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
+from experiment_framework._delivery.threads import start_thread
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
 from experiment_framework.health import Health
@@ -30,8 +31,8 @@ _NEARLY_FULL = 0.8
 class BatchWorker:
     """Collects records into batches and writes them, in order, on a thread of its own.
 
-    The thread starts with the first record. Where none can be started any more, because the
-    interpreter is going down, `flush` and `close` write in the calling thread.
+    The thread starts with the first record. Where none is started any more, because the process
+    ends, `flush` and `close` write in the calling thread.
 
     Args:
         write_batch: Makes records durable, or raises.
@@ -86,7 +87,7 @@ class BatchWorker:
             if waiting == 1:
                 self._oldest = time.monotonic()
             if self._thread is None:
-                self._start()
+                self._thread = start_thread(self._run, "experiment-batches")
             if waiting in (1, self._batch_size):
                 self._changed.notify_all()
 
@@ -143,14 +144,6 @@ class BatchWorker:
             degraded += (f"the queue is {fill:.0%} full",)
         details = own.details | {"queueFill": round(fill, 4), "oldestPendingSeconds": round(age, 3)}
         return Health.judge(unhealthy=unhealthy, degraded=degraded, details=details)
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="experiment-batches", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is going down: flush and close write themselves
-            return
-        self._thread = thread
 
     def _run(self) -> None:
         while self._wait_for_batch():

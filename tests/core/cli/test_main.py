@@ -191,8 +191,11 @@ def test_a_reader_that_goes_away_is_no_error(start: Start) -> None:
     assert process.wait(timeout=30) == 141
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child alone")
-def test_ctrl_c_ends_a_command_quietly(start: Start, file_config: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals for a child alone")
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_quietly_and_what_it_took_arrives(
+    start: Start, file_config: Path, signal_number: int, code: int
+) -> None:
     process = start("publish", file_config, "--json", stdin=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stderr is not None
@@ -201,10 +204,10 @@ def test_ctrl_c_ends_a_command_quietly(start: Start, file_config: Path) -> None:
     process.stdin.flush()
     assert process.stderr.readline().startswith(b"line 2")  # it is at work now
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal_number)
     out, err = process.communicate(timeout=30)
 
-    assert process.returncode == 130
+    assert process.returncode == code
     assert b"Traceback" not in err
     assert b'"interrupted": true' in out
     assert b'"delivered": 1' in out

@@ -113,8 +113,15 @@ def test_a_backplane_that_cannot_be_read_is_a_clear_error(run: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize("backplane", ["file", "kafka"])
-def test_new_events_appear_while_it_follows_until_ctrl_c(
-    start: Start, file_config: Path, tmp_path: Path, backplane: str, brokers: str
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_new_events_appear_while_it_follows_until_a_signal_ends_it(
+    start: Start,
+    file_config: Path,
+    tmp_path: Path,
+    backplane: str,
+    brokers: str,
+    signal_number: int,
+    code: int,
 ) -> None:
     config = file_config
     if backplane == "kafka":
@@ -124,7 +131,7 @@ def test_new_events_appear_while_it_follows_until_ctrl_c(
             "  dataPlane:\n"
             "    backplane:\n"
             "      type: kafka\n"
-            f"      options: {{brokers: '{brokers}', topic: events, lingerMs: 1}}\n"
+            f"      options: {{brokers: '{brokers}', topic: events-{code}, lingerMs: 1}}\n"
         )
     publish(config, EVENTS[:1])
     process = start("tail", config, "--from-start", "--json")
@@ -135,12 +142,12 @@ def test_new_events_appear_while_it_follows_until_ctrl_c(
     first = json.loads(process.stdout.readline())
     publish(config, EVENTS[1:2])
     second = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal_number)
     _, err = process.communicate(timeout=30)
     killer.cancel()
 
     assert [first["payload"]["subjectId"], second["payload"]["subjectId"]] == ["u1", "u2"]
-    assert process.returncode == 130
+    assert process.returncode == code
     assert b"Traceback" not in err
 
 
