@@ -20,7 +20,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         reasons: Why it is not healthy: one sentence each, empty when it is.
         details: The figures behind the status, such as ``brokersReachable`` or ``queueFill``.
             ``answered`` is False while a sink that has to be asked never has answered:
-            ``experiment health`` takes that for unhealthy when its time is over.
+            ``experiment health`` takes that for unhealthy when its time is over. ``needsRestart``
+            is True where only a new process can help: the liveness probe fails for nothing else.
     """
 
     status: HealthStatus = "HEALTHY"
