@@ -11,7 +11,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-__all__ = ["REASONS", "codes", "describe", "error_of", "reason_of"]
+__all__ = ["REASONS", "codes", "describe", "error_of", "is_passing", "reason_of"]
 
 _CODES_OF: Final[Mapping[str, str]] = {
     "delivered": "NO_ERROR",
@@ -90,6 +90,19 @@ REASONS: Final[Mapping[str, str]] = {
 }
 """The reason of each librdkafka error, by the error's name."""
 
+_FOR_GOOD: Final = frozenset({"delivered", "too_large", "refused_by_broker", "malformed"})
+"""Reasons that hold for the same record at any other time too."""
+
+_FOR_GOOD_BY_NAME: Final = {
+    "TOPIC_EXCEPTION",
+    "UNSUPPORTED_SASL_MECHANISM",
+    "_INVALID_ARG",
+    "_INVALID_TYPE",
+    "_NOT_IMPLEMENTED",
+    "_UNSUPPORTED_FEATURE",
+}
+"""Errors that hold for good although others of the same reason pass."""
+
 
 def codes() -> dict[str, int]:
     """Give the codes of the installed librdkafka by their names."""
@@ -102,10 +115,24 @@ def codes() -> dict[str, int]:
 
 _REASON_OF_CODE: Final = {code: REASONS[name] for name, code in codes().items() if name in REASONS}
 
+_CODES_FOR_GOOD: Final = frozenset(
+    code
+    for name, code in codes().items()
+    if name in _FOR_GOOD_BY_NAME or REASONS.get(name) in _FOR_GOOD
+)
+
 
 def reason_of(error: KafkaError) -> str:
     """Give our reason for an error; one that is newer than this table counts as the broker's."""
     return _REASON_OF_CODE.get(error.code(), "broker_error")
+
+
+def is_passing(error: KafkaError) -> bool:
+    """Whether a record that met this error may well arrive if it is sent again later.
+
+    An error that is newer than the table counts as passing: to try again loses nothing.
+    """
+    return error.code() not in _CODES_FOR_GOOD
 
 
 def describe(error: KafkaError) -> str:
