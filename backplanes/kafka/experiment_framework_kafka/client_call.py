@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["client_call", "is_inside_client_call"]
+__all__ = ["client_call", "forget_client_calls", "is_inside_client_call"]
 
 
 class _Inside(threading.local):
@@ -34,3 +34,8 @@ def client_call() -> Iterator[None]:
 def is_inside_client_call() -> bool:
     """Whether this thread runs below a librdkafka call."""
     return _inside.client_call
+
+
+def forget_client_calls() -> None:
+    """Take the mark from this thread in a forked process: the call was to the parent's client."""
+    _inside.client_call = False

@@ -7,7 +7,9 @@ they are first used, with four partitions, never by request.
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,6 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from experiment_framework.plugin import DeliveryError
 
+from experiment_framework_kafka.inheritance import keep_for_ever
 from experiment_framework_kafka.logs import ClientLog
 
 __all__ = ["EmbeddedKafka"]
@@ -57,10 +60,12 @@ class EmbeddedKafka:
                 break
         self.bootstrap_servers = ",".join(f"{node.host}:{node.port}" for node in found.values())
         self._cluster = cluster
+        _started.add(self)
         return self
 
     def stop(self) -> None:
-        """Stop the cluster; what it held is gone."""
+        """Stop the cluster; what it held is gone. In a forked process, that is left alone."""
+        _started.discard(self)
         self._cluster = None
 
     def __enter__(self) -> Self:
@@ -73,3 +78,14 @@ class EmbeddedKafka:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+_started: Final[weakref.WeakSet[EmbeddedKafka]] = weakref.WeakSet()
+
+if hasattr(os, "register_at_fork"):
+
+    def _leave_to_parent() -> None:
+        for embedded in _started:
+            keep_for_ever(embedded._cluster)  # noqa: SLF001  # this module's own class
+
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -6,53 +6,98 @@ import logging
 import threading
 import time
 from collections import deque
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message
 from experiment_framework.plugin import Context, Record
 
+from experiment_framework_kafka.backlog import Backlog
 from experiment_framework_kafka.client_call import is_inside_client_call
-from experiment_framework_kafka.errors import reason_of
+from experiment_framework_kafka.errors import is_passing, reason_of
 from experiment_framework_kafka.logs import ClientLog
 
 __all__ = ["Fates"]
+
+_TAKEN_BACK: Final = frozenset(
+    {
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001  # librdkafka's own name
+        KafkaError._PURGE_INFLIGHT,  # noqa: SLF001  # as above
+    }
+)
+
+
+class Failure(NamedTuple):
+    """A record that was given up, and why."""
+
+    record: Record
+    reason: str
+    retryable: bool
 
 
 class Fates:
     """Takes delivery reports inside librdkafka's calls and passes them on.
 
     A success is passed on at once. Of a failure the data plane may log, so failures wait here
-    until the call is over: a log handler must not run inside it.
+    until the call is over: a log handler must not run inside it. A record that comes back because
+    its client gave up for good has no fate yet: it waits in the backlog for the next client.
+
+    Args:
+        context: The data plane.
+        log: Where trouble is told.
+        backlog: Where records wait for the next client.
+        is_idempotent: Whether the client is an idempotent producer.
 
     Attributes:
         failed: Records reported as failed so far.
         last_failure: Reason and monotonic time of the latest failure.
+        is_closing: Whether there will be no next client.
     """
 
-    def __init__(self, context: Context, log: ClientLog) -> None:
+    def __init__(
+        self, context: Context, log: ClientLog, backlog: Backlog, *, is_idempotent: bool
+    ) -> None:
         self.failed = 0
         self.last_failure: tuple[str, float] | None = None
+        self.is_closing = False
         self._context = context
         self._log = log
-        self._failures: deque[tuple[Record, str]] = deque()
+        self._backlog = backlog
+        self._is_idempotent = is_idempotent
+        self._failures: deque[Failure] = deque()
         self._telling = threading.Lock()
 
     def __len__(self) -> int:
-        """Count the failures that the data plane does not know of yet."""
-        return len(self._failures)
+        """Count the records here that have no fate that the data plane knows of."""
+        return len(self._failures) + len(self._backlog)
 
     def report(self, record: Record, error: KafkaError | None, _message: Message) -> None:
         """Take the report of one message that was queued with its record."""
         if error is None:
             self._context.delivered(record)
         else:
-            self._failures.append((record, reason_of(error)))
+            self._take(record, error)
 
     def report_failure(self, error: KafkaError | None, message: Message) -> None:
         """Take the report of a message of which only the failure is reported."""
         if error is not None:
             # A report carries neither our record nor its headers: all of it is in the body.
-            record = Record.from_body(message.value() or b"")
-            self._failures.append((record, reason_of(error)))
+            self._take(Record.from_body(message.value() or b""), error)
+
+    def _take(self, record: Record, error: KafkaError) -> None:
+        if not self.is_closing and self._comes_back(error):
+            self._backlog.give_back(record)
+        else:
+            self._failures.append(Failure(record, reason_of(error), is_passing(error)))
+
+    def _comes_back(self, error: KafkaError) -> bool:
+        """Whether the client gave up, so that there will be another: before all is closed."""
+        if error.code() in _TAKEN_BACK:
+            return True
+        return self._is_idempotent and reason_of(error) == "fatal"
+
+    def give_up(self, record: Record, reason: str) -> None:
+        """Report a record as failed that no client has; it may well arrive later."""
+        self._failures.append(Failure(record, reason, retryable=True))
 
     def tell(self) -> None:
         """Pass failures on; under a client call, or while somebody else does, they wait.
@@ -64,15 +109,15 @@ class Fates:
                 return
             try:
                 if self._failures:
-                    self._tell(*self._failures[0])
+                    self._tell(self._failures[0])
             finally:
                 self._telling.release()
 
-    def _tell(self, record: Record, reason: str) -> None:
+    def _tell(self, failure: Failure) -> None:
         self.failed += 1
-        self.last_failure = (reason, time.monotonic())
+        self.last_failure = (failure.reason, time.monotonic())
         try:
-            self._context.failed(record, reason)
+            self._context.failed(failure.record, failure.reason, retryable=failure.retryable)
         except Exception as error:  # noqa: BLE001  # whoever polls now has no part in it
             self._log.log(logging.ERROR, "a failed delivery could not be reported: %r", error)
         finally:

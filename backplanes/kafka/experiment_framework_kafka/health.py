@@ -12,6 +12,7 @@ from experiment_framework_kafka.cluster import ANSWER_TIMEOUT, CALM, ClusterView
 from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.oauth import TokenSource
 from experiment_framework_kafka.producer import KafkaProducer
+from experiment_framework_kafka.succession import Succession
 
 __all__ = ["judge"]
 
@@ -30,6 +31,7 @@ RECENT: Final = 60.0
 
 def judge(
     producer: KafkaProducer,
+    succession: Succession,
     view: ClusterView,
     fates: Fates,
     tokens: TokenSource | None,
@@ -42,6 +44,7 @@ def judge(
 
     Args:
         producer: Its counts and complaints.
+        succession: Whether a client gave up.
         view: What brokers last said.
         fates: What became of records.
         tokens: Where access tokens come from, if from code.
@@ -55,10 +58,10 @@ def judge(
     waiting = 0.0 if since is None else max(now - since - linger, 0.0)
     fill = min(producer.outstanding() / queue_size, 1.0)
     unhealthy = [
-        *_client_failures(producer, tokens, view),
+        *_client_failures(succession, tokens, view),
         *_silence(producer, view, brokers, now),
     ]
-    degraded = [*_connecting(view, brokers, now)]
+    degraded = [*_replacing(succession), *_connecting(view, brokers, now)]
     if waiting > STUCK:
         unhealthy.append(f"nothing gets through: records have been waiting for {waiting:.0f} s")
     elif waiting > SLOW:
@@ -75,17 +78,22 @@ def judge(
     return Health.judge(
         unhealthy=tuple(unhealthy),
         degraded=tuple(degraded),
-        details=_details(producer, view, now, fill),
+        details=_details(producer, succession, view, now, fill),
     )
 
 
 def _client_failures(
-    producer: KafkaProducer, tokens: TokenSource | None, view: ClusterView
+    succession: Succession, tokens: TokenSource | None, view: ClusterView
 ) -> Iterator[str]:
-    if producer.complaints.fatal is not None:
-        yield f"Kafka's client gave up for good: {producer.complaints.fatal}"
+    if succession.is_hopeless:
+        yield f"Kafka's clients give up one after the other: {succession.failure}"
     if tokens is not None and tokens.failure is not None and view.silent_since is not None:
         yield f"no access token: {tokens.failure}"
+
+
+def _replacing(succession: Succession) -> Iterator[str]:
+    if succession.failure is not None and not succession.is_hopeless:
+        yield f"Kafka's client gave up for good, another takes its place: {succession.failure}"
 
 
 def _silence(producer: KafkaProducer, view: ClusterView, brokers: str, now: float) -> Iterator[str]:
@@ -107,7 +115,9 @@ def _connecting(view: ClusterView, brokers: str, now: float) -> Iterator[str]:
         yield f"no broker of {brokers} has answered yet{asked}"
 
 
-def _details(producer: KafkaProducer, view: ClusterView, now: float, fill: float) -> dict[str, Any]:
+def _details(
+    producer: KafkaProducer, succession: Succession, view: ClusterView, now: float, fill: float
+) -> dict[str, Any]:
     def age(moment: float | None) -> float | None:
         return None if moment is None else round(max(now - moment, 0.0), 3)
 
@@ -120,6 +130,7 @@ def _details(producer: KafkaProducer, view: ClusterView, now: float, fill: float
         "outstanding": producer.outstanding(),
         "queueFill": round(fill, 4),
         "missingTopics": list(view.missing),
-        "isFatal": producer.complaints.fatal is not None,
+        "isFatal": succession.failure is not None,
+        "producersReplaced": succession.replaced,
         "lastComplaint": producer.complaints.latest,
     }

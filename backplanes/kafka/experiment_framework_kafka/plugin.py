@@ -20,6 +20,7 @@ from experiment_framework.plugin import (
 )
 
 from experiment_framework_kafka.checks import check_options
+from experiment_framework_kafka.client_call import forget_client_calls
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.oauth import OAuthToken, TokenSource
 from experiment_framework_kafka.options import KafkaOptions
@@ -65,12 +66,16 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._oauth_token = oauth_token
         self._allow_unsafe_settings = allow_unsafe_settings
         self._topics = TopicNames(options)
+        self._is_closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have no client yet, in a new backplane and in a forked process."""
         self._starting = threading.RLock()
         self._is_starting = False
         self._service: KafkaService | None = None
         self._starter: threading.Thread | None = None
         self._failed_start: tuple[str, float] | None = None
-        self._is_closed = False
         self._publish: Callable[[Record], None] = self._first_publish
 
     def check(self, options: KafkaOptions) -> Iterator[Problem]:
@@ -123,6 +128,13 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         if self._service is not None:
             self._service.close(timeout)
 
+    def after_fork(self) -> None:
+        """Leave the parent process its client; this process makes its own at first use."""
+        forget_client_calls()
+        if self._service is not None:
+            self._service.leave_to_parent()
+        self._begin()
+
     def provision(self) -> Iterable[Provisioned]:
         """Create the topics that are missing, with the declared partitions, copies, retention."""
         settings = self._with_token(admin_settings(self.options))
@@ -168,17 +180,27 @@ class KafkaBackplane(Backplane[KafkaOptions]):
                 raise DeliveryError(self._failed_start[0])
             self._is_starting = True
             try:
-                self._service = self._make_service()
+                self._service = service = self._make_service()
             except DeliveryError as error:
                 self._failed_start = (str(error), time.monotonic() + START_AGAIN)
                 raise
             finally:
                 self._is_starting = False
             self._failed_start = None
-            self._publish = self._service.publish
+            self._publish = service.publish
 
     def _make_service(self) -> KafkaService:
-        return KafkaService(self.options, self.context, self._topics, oauth_token=self._oauth_token)
+        return KafkaService(
+            self.options,
+            self.context,
+            self._topics,
+            oauth_token=self._oauth_token,
+            use=self._switch_to,
+        )
+
+    def _switch_to(self, publish: Callable[[Record], None]) -> None:
+        if not self._is_closed:
+            self._publish = publish
 
     def _with_token(self, settings: Settings) -> dict[str, object]:
         if self._oauth_token is None:

@@ -26,16 +26,22 @@ from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, Roun
 from experiment_framework_kafka.progress import Progress
 from experiment_framework_kafka.topics import TopicNames
 
-__all__ = ["KafkaProducer"]
+__all__ = ["Complaints", "KafkaProducer", "refuse"]
 
 POLL_EVERY: Final = 64
 """Publishes between two polls by the publishing threads."""
+
+IN_FLIGHT_GRACE: Final = 1.0
+"""Seconds that brokers have to answer for what a client that gave up had sent them."""
 
 QUIET: Final = 0.02
 """Seconds without a poll by a publisher, after which the poller thread polls."""
 
 SLICE: Final = 0.1
 """Longest wait inside librdkafka in seconds: signals are handled between two of them."""
+
+BRIEFLY: Final = 0.005
+"""Seconds before looking again at what others are at."""
 
 PURGE_GRACE: Final = 0.3
 """Seconds that reports of taken-back records may take, beyond a budget that was used up."""
@@ -76,13 +82,17 @@ class KafkaProducer:
         topics: The topic of each event type.
         key_of: Finds the key of a record; None for round robin.
         report_each: Whether deliveries are reported one by one, or failures only.
+        progress: Since when records wait.
+        round_robin: Takes partitions in turn once it was told how many there are.
+        gave_up: Called once, on the thread that serves reports, if the client gives up for good.
 
     Attributes:
         client: The librdkafka client.
         publish: Queues one record, or raises a `DeliveryError`.
+        hold: Takes a record that is refused because the client gave up; it is refused for good
+            where this is None.
         accepted: Records queued so far (a close count: publishing threads may race).
         progress: Since when records wait.
-        round_robin: Takes partitions in turn once it was told how many there are.
         complaints: What the client complained of.
     """
 
@@ -95,11 +105,17 @@ class KafkaProducer:
         topics: TopicNames,
         key_of: KeyRule | None,
         report_each: bool,
+        progress: Progress,
+        round_robin: RoundRobin,
+        gave_up: Callable[[KafkaProducer], None],
     ) -> None:
         self.accepted = 0
         self.complaints = Complaints()
-        self.progress = Progress()
-        self.round_robin = RoundRobin()
+        self.progress = progress
+        self.hold: Callable[[KafkaProducer, Record], None] | None = None
+        self._round_robin = round_robin
+        self._gave_up = gave_up
+        self._made = time.monotonic()
         self._fates = fates
         self._log = log
         self._topics = topics
@@ -134,7 +150,7 @@ class KafkaProducer:
         """Build the hot path: what the options decide is decided here."""
         produce: Callable[..., None] = self.client.produce
         topics = self._topics.by_type
-        next_partition = self.round_robin.next
+        next_partition = self._round_robin.next
         report = self._fates.report
         horizon = 0
 
@@ -173,6 +189,9 @@ class KafkaProducer:
         elif cause is not None and cause.code() == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # librdkafka's own name
             # The topic was made anew with fewer partitions than it had.
             arguments = (*arguments[:3], ANY_PARTITION, *arguments[4:])
+        elif cause is not None and cause.code() == KafkaError._FATAL and self.hold is not None:  # noqa: SLF001  # as above
+            self.hold(self, record)
+            return
         else:
             raise self._refusal(error, record) from error
         try:
@@ -186,19 +205,27 @@ class KafkaProducer:
             return QueueFullError("the queue of Kafka's client is full")
         if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return RecordTooLargeError(len(record.body), self._largest)
-        if cause.fatal():
-            self.complaints.note(cause)
         return DeliveryError(describe(cause))
 
     def poll(self, timeout: float = 0.0) -> None:
         """Serve the reports that are there; under a client call, nothing."""
         if not is_inside_client_call():
-            with client_call():
-                self.client.poll(timeout)
+            try:
+                with client_call():
+                    self.client.poll(timeout)
+            except KafkaException as error:
+                self._note_fatal(error)
             self._fates.tell()
 
+    def _note_fatal(self, error: KafkaException) -> None:
+        """Note why the client gave up: it tells by an exception, from whichever call serves it."""
+        cause = error_of(error)
+        if cause is None or not cause.fatal():
+            raise error
+        self.complaints.note(cause)
+
     def _serve(self) -> None:
-        """Poll wherever publishers do not, until the producer is closed.
+        """Poll wherever publishers do not, until the producer is closed or gave up.
 
         While publishers poll, this thread keeps out: it would have to take the interpreter lock
         anew for each report, wait for it each time, and slow them down.
@@ -207,6 +234,9 @@ class KafkaProducer:
             polls = self._publishers_polls
             try:
                 self.poll(SLICE)
+                if self.complaints.fatal is not None:
+                    self._gave_up(self)
+                    return
             except Exception as error:  # noqa: BLE001  # the thread must outlive any report
                 self._log.log(logging.ERROR, "serving delivery reports failed: %r", error)
             self.observe()
@@ -219,6 +249,21 @@ class KafkaProducer:
         """Note how far deliveries are."""
         self.progress.observe(self.accepted, self.outstanding(), self._fates.failed)
 
+    @property
+    def has_delivered(self) -> bool:
+        """Whether a delivery was noticed since this client was made."""
+        self.observe()
+        latest = self.progress.last_delivery
+        return latest is not None and latest > self._made
+
+    def get_back(self, stopping: threading.Event) -> None:
+        """Wait until a client that gave up has given all records back, unless all is closed."""
+        deadline = time.monotonic() + IN_FLIGHT_GRACE
+        while len(self.client) and not stopping.is_set():
+            if time.monotonic() >= deadline:
+                self._purge()
+            self.poll(SLICE)
+
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so.
 
@@ -228,14 +273,23 @@ class KafkaProducer:
             return False
         deadline = time.monotonic() + timeout
         while True:
-            with client_call():
-                left = self.client.flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
+            left = self._flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
             self._fates.tell()
             # Asked again, the client would count what others have published since.
             if not left and not len(self._fates):
                 return True
             if time.monotonic() >= deadline:
                 return False
+            if not left:
+                time.sleep(BRIEFLY)  # others tell fates, or wait for a new client
+
+    def _flush(self, timeout: float) -> int:
+        try:
+            with client_call():
+                return self.client.flush(timeout)
+        except KafkaException as error:
+            self._note_fatal(error)
+            return len(self.client)
 
     def close(self, timeout: float) -> None:
         """Flush within the budget; take back what is left, which is reported as failed."""
@@ -248,17 +302,22 @@ class KafkaProducer:
                 self._stopping.set()
                 if threading.current_thread() is not self._poller:
                     self._poller.join(2 * SLICE)
-                # It refers to this object: whoever lets go of one lets go of both.
-                self.publish = _refuse
+                # They refer to this object: whoever lets go of one lets go of all.
+                self.publish = refuse
+                self.hold = None
 
     def _take_back(self) -> None:
         if self.outstanding() and not is_inside_client_call():
-            with client_call():
-                self.client.purge(blocking=False)
+            self._purge()
             self.flush(PURGE_GRACE)
 
+    def _purge(self) -> None:
+        with client_call():
+            self.client.purge(blocking=False)
 
-def _refuse(_record: Record) -> None:
+
+def refuse(_record: Record) -> None:
+    """Take nothing: what publishes through a client that is closed."""
     raise DeliveryError("the client is closed")
 
 

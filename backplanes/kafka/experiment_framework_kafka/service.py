@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaException
-from experiment_framework.plugin import Context, DeliveryError, Health
+from experiment_framework.plugin import Context, DeliveryError, Health, Record
 
+from experiment_framework_kafka.backlog import Backlog
 from experiment_framework_kafka.cluster import ClusterView, Watcher
 from experiment_framework_kafka.errors import describe, error_of
 from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.health import judge
+from experiment_framework_kafka.inheritance import keep_for_ever
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.oauth import OAuthToken, TokenSource
 from experiment_framework_kafka.options import KafkaOptions
-from experiment_framework_kafka.partitioning import key_rule
-from experiment_framework_kafka.producer import KafkaProducer
+from experiment_framework_kafka.partitioning import RoundRobin, key_rule
+from experiment_framework_kafka.producer import Complaints, KafkaProducer, refuse
+from experiment_framework_kafka.progress import Progress
 from experiment_framework_kafka.settings import producer_settings
+from experiment_framework_kafka.succession import Succession
 from experiment_framework_kafka.topics import TopicNames
 
 __all__ = ["KafkaService"]
@@ -34,6 +41,7 @@ class KafkaService:
         context: The data plane.
         topics: The topic of each event type.
         oauth_token: Where access tokens come from, if from code.
+        use: Called with what publishes through the client in use, whenever that is another one.
 
     Attributes:
         publish: Queues one record, or raises a `DeliveryError`.
@@ -49,21 +57,32 @@ class KafkaService:
         topics: TopicNames,
         *,
         oauth_token: OAuthToken | None,
+        use: Callable[[Callable[[Record], None]], None],
     ) -> None:
         self._options = options
-        self._queue_size = context.max_queue_size
+        self._context = context
+        self._topics = topics
+        self._use = use
         self._log = ClientLog()
-        self._fates = Fates(context, self._log)
+        backlog = Backlog(max_records=context.max_queue_size, max_bytes=context.max_queue_bytes)
+        self._fates = Fates(context, self._log, backlog, is_idempotent=options.enable_idempotence)
         self._tokens = None if oauth_token is None else TokenSource(oauth_token, self._log)
         self._view = ClusterView(topics.all)
-        self._left = 0
-        producer = self._make_producer(context, topics)
-        self.publish = producer.publish
-        self._producer: KafkaProducer | None = producer
-        self._watcher = Watcher(producer.client, self._view, self._log, self._answered)
+        self._progress = Progress()
+        self._round_robin = RoundRobin()
+        self._switching = threading.Lock()
+        self._is_closed = False
+        self._watcher: Watcher | None = None
+        self._succession = Succession(
+            self._make_producer,
+            self._fates,
+            backlog,
+            patience=options.delivery_timeout_ms / 1000,
+            use=self._switch_to,
+        )
 
-    def _make_producer(self, context: Context, topics: TopicNames) -> KafkaProducer:
-        options = self._options
+    def _make_producer(self, succession: Succession) -> KafkaProducer:
+        options, context = self._options, self._context
         try:
             settings: dict[str, object] = {
                 **producer_settings(
@@ -78,9 +97,12 @@ class KafkaService:
                 settings,
                 self._fates,
                 self._log,
-                topics=topics,
+                topics=self._topics,
                 key_of=key_rule(options),
                 report_each=options.delivery_reports == "all" or context.report_each,
+                progress=self._progress,
+                round_robin=self._round_robin,
+                gave_up=succession.replace,
             )
         except KafkaException as error:
             cause = error_of(error)
@@ -89,34 +111,44 @@ class KafkaService:
         except OSError as error:
             raise DeliveryError(f"Kafka's client cannot be made: {error}") from error
 
-    def _answered(self) -> None:
-        producer = self._producer
-        if producer is not None:
-            producer.complaints.latest = None
-            producer.round_robin.learn(self._view.partitions)
+    def _switch_to(self, producer: KafkaProducer) -> None:
+        """Let everybody use this client, the first one or the one that took over."""
+        with self._switching:
+            if self._is_closed:
+                return
+            self.publish = producer.publish
+            self._use(producer.publish)
+            if self._watcher is not None:
+                self._watcher.stop(LAST_WORDS)
+            self._watcher = Watcher(
+                producer.client, self._view, self._log, partial(self._answered, producer.complaints)
+            )
+
+    def _answered(self, complaints: Complaints) -> None:
+        complaints.latest = None
+        self._round_robin.learn(self._view.partitions)
 
     def outstanding(self) -> int:
         """Count the records that have no fate yet, or never got one before the client ended."""
-        producer = self._producer
-        return self._left if producer is None else producer.outstanding()
+        return self._succession.outstanding()
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
-        producer = self._producer
-        return self._left == 0 if producer is None else producer.flush(timeout)
+        return self._succession.flush(timeout)
 
     def health(self) -> Health:
         """Say how Kafka is doing, from figures at hand."""
-        producer = self._producer
+        producer = self._succession.producer
         if producer is None:
             return Health.judge(unhealthy=("the backplane is closed",))
         return judge(
             producer,
+            self._succession,
             self._view,
             self._fates,
             self._tokens,
             brokers=", ".join(self._options.brokers),
-            queue_size=self._queue_size,
+            queue_size=self._context.max_queue_size,
             linger=self._options.linger_ms / 1000,
         )
 
@@ -126,14 +158,17 @@ class KafkaService:
         The client ends with the watcher's thread, which holds it last: ending takes long where a
         name is being resolved, and nobody else should wait for that.
         """
-        producer = self._producer
-        if producer is None:
-            return
         deadline = time.monotonic() + timeout
         try:
-            producer.close(timeout)
+            self._succession.close(timeout)
         finally:
-            self._left = producer.outstanding()
-            self.publish = producer.publish
-            self._producer = producer = None
-            self._watcher.stop(max(deadline - time.monotonic(), 0.0) + LAST_WORDS)
+            with self._switching:
+                self._is_closed = True
+                self.publish = refuse
+                if self._watcher is not None:
+                    self._watcher.stop(max(deadline - time.monotonic(), 0.0) + LAST_WORDS)
+
+    def leave_to_parent(self) -> None:
+        """Keep the parent process's clients as they are, unused, in a forked child."""
+        for client in self._succession.clients:
+            keep_for_ever(client)

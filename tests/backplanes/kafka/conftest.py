@@ -24,15 +24,17 @@ class Ledger:
         self.report_each = report_each
         self.arrived: list[Record] = []
         self.lost: list[tuple[Record, str]] = []
+        self.retryable: list[bool] = []
         self.told_on: set[str] = set()
         self._then = failed
 
     def delivered(self, record: Record) -> None:
         self.arrived.append(record)
 
-    def failed(self, record: Record, reason: str) -> None:
+    def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         self.told_on.add(threading.current_thread().name)
         self.lost.append((record, reason))
+        self.retryable.append(retryable)
         if self._then is not None:
             self._then(record, reason)
 

@@ -117,8 +117,8 @@ def test_the_client_and_its_threads_end_with_the_backplane(
     backplane = opened(brokers=[black_hole], delivery_reports=reports)
     backplane.publish(record())
     assert backplane._service is not None
-    assert backplane._service._producer is not None
-    client = weakref.ref(backplane._service._producer)
+    assert backplane._service._succession.producer is not None
+    client = weakref.ref(backplane._service._succession.producer)
     backplane.close(0)
     until(lambda: client() is None, timeout=5)
     until(lambda: not kafka_threads(), timeout=5)

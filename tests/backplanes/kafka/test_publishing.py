@@ -178,8 +178,8 @@ def test_a_partition_that_is_gone_does_not_cost_its_records(
     backplane.publish(record())
     backplane.flush(10)
     assert backplane._service is not None
-    assert backplane._service._producer is not None
-    backplane._service._producer.round_robin.learn({topic: 50})
+    assert backplane._service._succession.producer is not None
+    backplane._service._round_robin.learn({topic: 50})
     for number in range(50):
         backplane.publish(record(number))
     backplane.flush(10)
