@@ -36,13 +36,6 @@ class Home:
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        self._next_number = 1
-
-    def next_segment(self) -> Path:
-        """Give the path of a segment that is not there yet."""
-        number = self._next_number
-        self._next_number = number + 1
-        return self.path / f"{number:08d}.segment"
 
     def remove_if_empty(self) -> None:
         """Delete the folder where no record is left in it, and let go of it."""

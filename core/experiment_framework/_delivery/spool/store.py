@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import RLock
+from threading import Condition, RLock
 from typing import Final, Literal, TypeAlias
 from zlib import crc32
 
@@ -261,6 +261,8 @@ class Spool:
     def sync(self) -> None:
         """Put on the disk now what the syncer would put there soon.
 
+        In a signal handler that has interrupted the spool, it is left to the syncer.
+
         Raises:
             SpoolError: The disk does not take it.
         """
@@ -377,12 +379,13 @@ class Spool:
         home = self._require_home()
         serial = self._next_own
         self._next_own = serial + 1
+        name = f"{serial - _OWN_SERIALS:08d}.segment"
         try:
             try:
-                segment = Segment.create(home.next_segment(), serial, self._tally)
+                segment = Segment.create(home.path / name, serial, self._tally)
             except FileNotFoundError:  # somebody has deleted the folder: another one will do
                 home = self._move()
-                segment = Segment.create(home.next_segment(), serial, self._tally)
+                segment = Segment.create(home.path / name, serial, self._tally)
         except OSError as error:
             raise self._troubled(error) from error
         self._is_new_file = True
@@ -449,8 +452,10 @@ class Spool:
             self._syncer.wake()
 
     def _sync(self, *, everything: bool) -> None:
+        if _is_held(self._lock):  # a signal handler has come in between: the syncer will do it
+            return
         with self._syncing:
-            if self._is_syncing:  # by this very thread, which a signal handler has interrupted
+            if self._is_syncing:  # by this very thread
                 return
             self._is_syncing = True
             was_troubled, self._is_troubled = self._is_troubled, False
@@ -523,6 +528,15 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _is_held(lock: RLock) -> bool:
+    """Whether the calling thread holds a lock."""
+    try:
+        Condition(lock).notify()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _sync_folder(path: Path) -> None:
