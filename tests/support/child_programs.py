@@ -12,6 +12,9 @@ from pathlib import Path
 import attrs
 from experiment_framework import decode
 
+# From Python 3.12 on a fork beside threads is warned of: here it is what is tested.
+WARNINGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+
 PRELUDE = """
 import atexit, os, signal, sys, threading, time
 from experiment_framework import DataPlane, Exposure
@@ -51,7 +54,7 @@ class Program:
         program = self.folder / "program.py"
         program.write_text(PRELUDE + textwrap.dedent(source), "utf-8")
         return subprocess.Popen(
-            [sys.executable, "-W", "error", program, self.events.path, *arguments],
+            [sys.executable, *WARNINGS, program, self.events.path, *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -61,6 +64,9 @@ class Program:
 
     def run(self, source: str, *arguments: str) -> tuple[int, str, str]:
         """Give the exit code, and what was printed on both streams."""
-        process = self.start(source, *arguments)
-        out, err = process.communicate(timeout=60)
+        with self.start(source, *arguments) as process:
+            try:
+                out, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
         return process.returncode, out, err

@@ -21,6 +21,11 @@ class ThrottledLog:
         self._clock = clock
         self._next: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
+        # Now, in the thread that makes a data plane: a fork while another one imports would lock
+        # the child out of what is being imported.
+        import logging
+
+        self._logger = logging.getLogger("experiment_framework")
 
     def report(self, kind: str, message: str, error: BaseException | None = None) -> None:
         """Log a warning, unless one of this kind was logged within the interval.
@@ -35,13 +40,8 @@ class ThrottledLog:
         left_out = self._left_out.pop(kind, 0)
         if left_out:
             message += f" ({left_out} more since the last such warning)"
-        import logging
+        self._logger.warning(message, exc_info=error)
 
-        logging.getLogger("experiment_framework").warning(message, exc_info=error)
-
-    @staticmethod
-    def notice(message: str) -> None:
+    def notice(self, message: str) -> None:
         """Log what an operator may want to know and need not act on."""
-        import logging
-
-        logging.getLogger("experiment_framework").info(message)
+        self._logger.info(message)
