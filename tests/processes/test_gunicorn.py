@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from child_programs import Events
 
@@ -66,12 +66,12 @@ def server(tmp_path: Path, events: Events, port: int) -> Iterator[subprocess.Pop
     process.communicate()
 
 
-def wait_until_ready(client: httpx.Client) -> httpx.Response:
+def wait_until_ready(client: httpx2.Client) -> httpx2.Response:
     deadline = time.monotonic() + 30
     while True:
         try:
             return client.get("/ready")
-        except httpx.TransportError:
+        except httpx2.TransportError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -80,10 +80,10 @@ def wait_until_ready(client: httpx.Client) -> httpx.Response:
 def test_every_event_of_master_and_workers_arrives_once(
     server: subprocess.Popen[str], events: Events, port: int
 ) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
         assert wait_until_ready(client).status_code == 200
     # A connection each, so that both workers have their share.
-    answers = [httpx.get(f"http://127.0.0.1:{port}/{number}") for number in range(200)]
+    answers = [httpx2.get(f"http://127.0.0.1:{port}/{number}") for number in range(200)]
     assert {answer.status_code for answer in answers} == {200}
     assert str(server.pid) not in {answer.text for answer in answers}
 
