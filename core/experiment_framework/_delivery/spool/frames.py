@@ -68,7 +68,7 @@ def frame_of(body: bytes, index: int, bucket: int) -> bytes:
     """Wrap a body."""
     head = _pack_head(_MAGIC, len(body), index, bucket)
     check = crc32(head)
-    return head + _pack_checks(check & 0xFFFF, crc32(body, check)) + body
+    return b"".join((head, _pack_checks(check & 0xFFFF, crc32(body, check)), body))
 
 
 def frames(descriptor: int, start: int, end: int) -> Iterator[Frame | Gap]:

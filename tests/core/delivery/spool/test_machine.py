@@ -153,7 +153,8 @@ class SpoolMachine(RuleBasedStateMachine):
         self.spool.sync()
         self.waiting, self.hands, self.passed = numbers, {}, set()
         # Those that are lost, and those whose acknowledgement is known, never come again.
-        self.acknowledged = self.stored = set(range(self.appended)) - set(numbers)
+        self.acknowledged = set(range(self.appended)) - set(numbers)
+        self.stored = set(self.acknowledged)
 
     def expected(self) -> list[int]:
         return [number for number in range(self.appended) if number not in self.acknowledged]
