@@ -93,6 +93,10 @@ class HandOut:
             if not self._is_busy:
                 self._close()
 
+    def after_fork(self) -> None:
+        """Let go of the parent's file, in a child; the lock may be another thread's for ever."""
+        self._close()
+
     def _close(self) -> None:
         reading, self._reading = self._reading, None
         if reading is not None:

@@ -294,7 +294,7 @@ class Spool:
 
         Nothing is unlocked, written or deleted.
         """
-        self._hand_out.close()
+        self._hand_out.after_fork()
         self._discards.close()
         if self._active is not None:
             _close(self._active.seal())

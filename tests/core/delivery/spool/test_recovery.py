@@ -264,6 +264,43 @@ def test_a_forked_child_has_nothing_and_leaves_its_parents_folder_alone(
     assert ids(spool) == [100]
 
 
+def test_a_child_that_was_forked_in_the_midst_of_another_threads_work_goes_on(
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids
+) -> None:
+    spool = make_spool()
+    spool.append(make_record(1))
+    spool.next_batch(1)
+    is_held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with spool._syncing, spool._lock:
+            is_held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait(10)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            spool.append(make_record(2))
+            assert ids(spool) == [2]
+            spool.sync()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    done.set()
+    thread.join()
+    assert ended == (child, 0)
+
+
 def test_a_child_that_outlives_its_parent_does_not_hold_its_records_back(
     make_spool: MakeSpool, start: Callable[[str], subprocess.Popen[str]], ids: Ids
 ) -> None:
