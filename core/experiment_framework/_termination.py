@@ -5,19 +5,20 @@ The handler only raises, or remembers that it has to: nothing is flushed, locked
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["TERMINATED", "Terminated", "deferred_sigterm", "install"]
 
 TERMINATED: Final = 128 + 15
 """The exit code of a program that SIGTERM ended, as shells have it."""
 
-Handler: TypeAlias = Callable[[int, FrameType | None], object]
+Handler: TypeAlias = "Callable[[int, FrameType | None], object]"
 
 
 class Terminated(SystemExit):  # an end like SystemExit, and no error
@@ -58,6 +59,8 @@ def install() -> Callable[[], None]:
     Raises:
         ValueError: This is not the main thread.
     """
+    import signal
+
     previous = signal.getsignal(signal.SIGTERM)
     if previous is None or previous == signal.SIG_IGN or isinstance(previous, _Sigterm):
         return lambda: None

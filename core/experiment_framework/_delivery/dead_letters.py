@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +12,8 @@ import msgspec
 from experiment_framework._json import format_time
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework.envelope import Record
 
