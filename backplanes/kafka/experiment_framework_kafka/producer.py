@@ -189,7 +189,10 @@ class KafkaProducer:
         elif cause is not None and cause.code() == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # librdkafka's own name
             # The topic was made anew with fewer partitions than it had.
             arguments = (*arguments[:3], ANY_PARTITION, *arguments[4:])
-        elif cause is not None and cause.code() == KafkaError._FATAL and self.hold is not None:  # noqa: SLF001  # as above
+        elif cause is not None and cause.code() == KafkaError._FATAL:  # noqa: SLF001  # as above
+            self.complaints.fatal = self.complaints.fatal or describe(cause)
+            if self.hold is None:
+                raise self._refusal(error, record) from error
             self.hold(self, record)
             return
         else:
