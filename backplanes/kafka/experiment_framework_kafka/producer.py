@@ -189,18 +189,23 @@ class KafkaProducer:
         elif cause is not None and cause.code() == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # librdkafka's own name
             # The topic was made anew with fewer partitions than it had.
             arguments = (*arguments[:3], ANY_PARTITION, *arguments[4:])
-        elif cause is not None and cause.code() == KafkaError._FATAL:  # noqa: SLF001  # as above
-            self.complaints.fatal = self.complaints.fatal or describe(cause)
-            if self.hold is None:
-                raise self._refusal(error, record) from error
-            self.hold(self, record)
-            return
         else:
-            raise self._refusal(error, record) from error
+            self._hold_or_refuse(error, record)
+            return
         try:
             self.client.produce(*arguments)
         except (BufferError, KafkaException) as again:
-            raise self._refusal(again, record) from again
+            self._hold_or_refuse(again, record)
+
+    def _hold_or_refuse(self, error: Exception, record: Record) -> None:
+        """Keep a record for the next client, where this one gave up; else raise our error."""
+        cause = error_of(error)
+        if cause is not None and cause.code() == KafkaError._FATAL:  # noqa: SLF001  # librdkafka's own name
+            self.complaints.fatal = self.complaints.fatal or describe(cause)
+            if self.hold is not None:
+                self.hold(self, record)
+                return
+        raise self._refusal(error, record) from error
 
     def _refusal(self, error: Exception, record: Record) -> DeliveryError:
         cause = error_of(error)
