@@ -209,6 +209,8 @@ class Delivery:
             details |= self._spooling.details()
             if waiting:
                 degraded += (f"{waiting} records wait on disk",)
+            if trouble := self._spooling.trouble():
+                degraded += (trouble,)
         if self.breaker.is_open:
             degraded += ("deliveries are not waited for: the last wait was in vain",)
         return Health.judge(

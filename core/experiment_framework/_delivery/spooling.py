@@ -12,9 +12,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from experiment_framework._delivery.spool import SpoolError, SpoolFullError
+from experiment_framework._delivery.spool import SpoolFullError
 from experiment_framework._delivery.threads import start_thread
-from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
+from experiment_framework.errors import (
+    DeliveryError,
+    ExperimentError,
+    QueueFullError,
+    RecordTooLargeError,
+)
 
 if TYPE_CHECKING:
     from experiment_framework._delivery.outlet import Outlet
@@ -23,7 +28,6 @@ if TYPE_CHECKING:
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._ledger import Ledger
     from experiment_framework.envelope import Record
-    from experiment_framework.errors import ExperimentError
 
 __all__ = ["Spooling"]
 
@@ -87,6 +91,8 @@ class Spooling:
     @staticmethod
     def reason_of(error: ExperimentError) -> str:
         """Name a refusal of the disk as a reason to drop."""
+        if isinstance(error, RecordTooLargeError):
+            return "too_large"
         return "spool_full" if isinstance(error, SpoolFullError) else "spool_failed"
 
     def append(self, record: Record) -> None:
@@ -145,8 +151,11 @@ class Spooling:
         if not self._keeps(record.event_type):
             return False
         try:
-            self.append(record)
-        except (SpoolFullError, SpoolError):
+            with self._changed:
+                # What is with the backplane was published before all that waits on disk.
+                self._spool.append(record, before=True)
+                self._fall_behind()
+        except ExperimentError:
             return False
         return True
 
@@ -163,11 +172,16 @@ class Spooling:
         """Count the records that were adopted from earlier processes."""
         return self._spool.recovered
 
-    def details(self) -> dict[str, int]:
+    def trouble(self) -> str | None:
+        """Say what the disk complained about lately."""
+        return self._spool.trouble
+
+    def details(self) -> dict[str, float]:
         """Give the figures for health."""
         return {
             "spooled": self.waiting(),
             "spoolBytes": self._spool.bytes,
+            "spoolFill": round(self._spool.fill, 4),
             "spoolCorrupt": self._spool.corrupt,
             "replayed": self.replayed,
         }
@@ -238,6 +252,8 @@ class Spooling:
         self._settle()
         began = time.monotonic()
         batch = self._next_batch(most)
+        if not batch:
+            return not self.is_behind
         if not self._send(batch):
             return False
         self._sleep(len(batch) / self._rate - (time.monotonic() - began))

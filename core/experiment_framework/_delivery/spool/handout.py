@@ -75,10 +75,16 @@ class HandOut:
             self._is_busy = True
         try:
             batch: list[tuple[Place, Record]] = []
-            while len(batch) < most and self._returned:
-                batch += self._take_returned(segments)
-            while len(batch) < most and (segment := self._current()):
-                batch += self._take_from(segment, most - len(batch))
+            while len(batch) < most:
+                segment = self._current()
+                if self._returned and (
+                    segment is None or self._returned[0].serial <= segment.serial
+                ):
+                    batch += self._take_returned(segments)
+                elif segment is not None:
+                    batch += self._take_from(segment, most - len(batch))
+                else:
+                    break
             return batch
         finally:
             with self._lock:
@@ -124,17 +130,19 @@ class HandOut:
 
     def _current(self) -> Segment | None:
         """Find the oldest segment with something to read, and open it there."""
+        position = 0
         while True:
             with self._lock:
-                if not self._unread:
+                if position >= len(self._unread):
                     return None
-                segment = self._unread[0]
+                segment = self._unread[position]
                 if segment.writing:  # asked by a signal handler in the midst of an append
                     return None
                 if segment.read_to >= segment.end:
-                    if not segment.is_sealed:
-                        return None
-                    self._unread.pop(0)
+                    if not segment.is_sealed:  # more may come, but there is more to read already
+                        position += 1
+                        continue
+                    self._unread.pop(position)
                     self.corrupt += segment.write_off()
                     self._settle(segment)
                     continue

@@ -192,7 +192,8 @@ class Segment:
         self._load()
         state = self._states[place.index]
         if state == PASSED:
-            self._states[place.index] = HANDED_OUT
+            was_read = place.offset < self.read_to
+            self._states[place.index] = HANDED_OUT if was_read else WAITING
             self._held[place.bucket] += 1
             self._tally.keys[place.bucket] += 1
         return state != DONE

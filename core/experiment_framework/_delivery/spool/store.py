@@ -105,6 +105,7 @@ class Spool:
         self._home: Home | None = None
         self._segments: dict[int, Segment] = {}
         self._active: Segment | None = None
+        self._front: Segment | None = None
         self._unsealed: list[Segment] = []
         self._retired: list[int] = []
         self._finished: list[Segment] = []
@@ -153,7 +154,14 @@ class Spool:
             self.recovered += recovered
         return recovered
 
-    def append(self, record: Record, key: bytes | None = None, *, passed: bool = False) -> Place:
+    def append(
+        self,
+        record: Record,
+        key: bytes | None = None,
+        *,
+        passed: bool = False,
+        before: bool = False,
+    ) -> Place:
         """Keep a record; it is with the operating system when this returns.
 
         Args:
@@ -161,6 +169,8 @@ class Spool:
             key: What it is ordered by.
             passed: The caller has it delivered at once: it is not handed out unless it is
                 released, and does not count for `holds`.
+            before: It is older than what this process has appended so far, and younger than what
+                was appended before others so far: it is handed out between the two.
 
         Raises:
             SpoolFullError: There is no room for it, and the oldest is not to be dropped.
@@ -172,16 +182,16 @@ class Spool:
         bucket = KEYLESS if key is None else crc32(key) % BUCKETS
         state = PASSED if passed else WAITING
         with self._lock:
-            active = self._active
+            active = self._front if before else self._active
             if (
                 active is None
                 or active.end + size > self._segment_bytes
                 or self._tally.bytes + size > self._max_bytes
             ):
-                active = self._make_room(size)
+                active = self._make_room(size, before=before)
             try:
                 while (place := active.append(body, bucket, state)) is None:
-                    active = self._make_room(size)
+                    active = self._make_room(size, before=before)
                 if self._fsync == "always":
                     self._sync_append(active, place)
             except OSError as error:
@@ -219,7 +229,8 @@ class Spool:
             segment = self._segments.get(place.serial)
             if segment is None or not segment.give_back(place):
                 return False
-            self._hand_out.give_back(place)
+            if place.offset < segment.read_to:  # else it is read with those around it
+                self._hand_out.give_back(place)
             return True
 
     def holds(self, key: bytes | None) -> bool:
@@ -278,9 +289,8 @@ class Spool:
         self._is_open = False
         self._syncer.stop()
         with self._lock:
-            if self._active is not None:
-                self._seal(self._active)
-                self._active = None
+            for segment in self._appended_to():
+                self._retire(segment)
         with suppress(SpoolError):
             self.sync()
         self._hand_out.close()
@@ -296,8 +306,8 @@ class Spool:
         """
         self._hand_out.after_fork()
         self._discards.close()
-        if self._active is not None:
-            _close(self._active.seal())
+        for segment in self._appended_to():
+            _close(segment.seal())
         for descriptor in self._retired:
             _close(descriptor)
         if self._home is not None:
@@ -313,6 +323,11 @@ class Spool:
     def bytes(self) -> int:
         """How many bytes this process's segments have, with those it adopted."""
         return self._tally.bytes
+
+    @property
+    def fill(self) -> float:
+        """How full it is, as a share of ``max_bytes``."""
+        return self._tally.bytes / self._max_bytes
 
     @property
     def corrupt(self) -> int:
@@ -353,33 +368,32 @@ class Spool:
             self._settle(segment)
         return recovered
 
-    def _make_room(self, size: int) -> Segment:
+    def _make_room(self, size: int, *, before: bool) -> Segment:
         """Give a segment that has room for so many bytes."""
         limit = min(self._max_bytes, MAX_BODY + HEADER_BYTES)
         if size > limit:
             raise RecordTooLargeError(size - HEADER_BYTES, limit - HEADER_BYTES)
-        active = self._active
         while self._tally.bytes + size > self._max_bytes:
-            if active is not None and not active.pending:
-                self._seal(active)
-                active = self._active = None
+            emptied = [each for each in self._appended_to() if not each.pending and each.count]
+            for segment in emptied:
+                self._retire(segment)
+            if emptied:
                 continue
             if self._when_full == "reject":
                 raise SpoolFullError(self._tally.bytes, self._max_bytes)
             oldest = self._segments[min(self._segments)]
-            if oldest is active:
-                self._seal(active)
-                active = self._active = None
+            self._retire(oldest)
             self._drop(oldest)
+        active = self._front if before else self._active
         if active is not None and (not active.count or active.end + size <= self._segment_bytes):
             return active
-        return self._begin_segment()
+        return self._begin_segment(before=before)
 
-    def _begin_segment(self) -> Segment:
+    def _begin_segment(self, *, before: bool) -> Segment:
+        serial = self._next_serial(before=before)
+        # Names sort by age, for whoever adopts the folder: a hyphen comes before every digit.
+        name = f"-{serial:08d}.segment" if before else f"{serial - _OWN_SERIALS:08d}.segment"
         home = self._require_home()
-        serial = self._next_own
-        self._next_own = serial + 1
-        name = f"{serial - _OWN_SERIALS:08d}.segment"
         try:
             try:
                 segment = Segment.create(home.path / name, serial, self._tally)
@@ -391,12 +405,37 @@ class Spool:
         self._is_new_file = True
         self._segments[serial] = segment
         self._hand_out.add(segment)
-        previous, self._active = self._active, segment
+        if before:
+            previous, self._front = self._front, segment
+        else:
+            previous, self._active = self._active, segment
         if previous is not None:
             self._seal(previous)
         if self._fsync == "always":
             _sync_folder(home.path)
         return segment
+
+    def _next_serial(self, *, before: bool) -> int:
+        if before:  # behind what was adopted, before all that is this process's own
+            serial = self._next_adopted
+            self._next_adopted = serial + 1
+            return serial
+        serial = self._next_own
+        self._next_own = serial + 1
+        return serial
+
+    def _appended_to(self) -> list[Segment]:
+        return [segment for segment in (self._front, self._active) if segment is not None]
+
+    def _retire(self, segment: Segment) -> None:
+        """Append no more to a segment, if any is appended to it."""
+        if segment is self._front:
+            self._front = None
+        elif segment is self._active:
+            self._active = None
+        else:
+            return
+        self._seal(segment)
 
     def _seal(self, segment: Segment) -> None:
         if segment.writing:  # a signal handler has come in between: at the next sync
@@ -474,13 +513,13 @@ class Spool:
             retired, self._retired = self._retired, []
             finished, self._finished = self._finished, []
             self._unsynced = 0
-            active = self._active.descriptor if self._active is not None else -1
+            active = [segment.descriptor for segment in self._appended_to()]
             folder = self._home.path if self._home is not None and self._is_new_file else None
             self._is_new_file = False
         try:
             self._delete(finished)
             if self._fsync != "never":
-                for descriptor in [*retired, active]:
+                for descriptor in [*retired, *active]:
                     if descriptor >= 0:
                         os.fdatasync(descriptor)
                 if folder is not None:
@@ -506,9 +545,9 @@ class Spool:
         self._stored_at = time.monotonic()
         with self._lock:
             self._is_acknowledged = False
-            active = self._active
-            if active is not None and active.end - active.stored_end > _STORE_BYTES:
-                active.is_changed = True
+            for segment in self._appended_to():
+                if segment.end - segment.stored_end > _STORE_BYTES:
+                    segment.is_changed = True
             states = [
                 (segment, state)
                 for segment in list(self._segments.values())

@@ -315,3 +315,18 @@ def test_threads_append_hand_out_and_acknowledge_at_once(
         assert own == sorted(own)
     assert (spool.depth, spool.corrupt) == (0, 0)
     assert not any(spool.holds(b"%d" % number) for number in range(50))
+
+
+def test_records_that_are_older_come_before_those_that_wait(
+    make_spool: MakeSpool, make_record: MakeRecord
+) -> None:
+    spool = make_spool()
+    oldest, older, late, younger = (make_record(number) for number in range(4))
+    spool.append(younger)
+    spool.append(oldest, before=True)
+    spool.append(older, before=True)
+    assert [record for _, record in spool.pending()] == [oldest, older, younger]
+    spool.append(late, before=True)
+    assert [record for _, record in spool.pending()] == [late]
+    spool.close()
+    assert [record for _, record in make_spool().pending()] == [oldest, older, late, younger]
