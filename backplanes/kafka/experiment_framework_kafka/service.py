@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+# The watcher's first answer would load it: a process forked meanwhile would wait for that for ever.
+import confluent_kafka.admin  # noqa: F401  # as said above
 from confluent_kafka import KafkaException
 from experiment_framework.plugin import Context, DeliveryError, Health, Record
 
