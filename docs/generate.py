@@ -136,13 +136,17 @@ def error_tree(_: str) -> str:
 def command_line(_: str) -> str:
     """Print the help of every command."""
     with help_context("experiment", experiment) as outer:
-        parts = [("experiment", experiment.get_help(outer))]
-        for name in experiment.list_commands(outer):
-            command = experiment.get_command(outer, name)
-            if command is not None:
-                inner = help_context(name, command, outer)
-                parts.append((inner.command_path, command.get_help(inner)))
-    return "\n\n".join(f"## `{name}`\n\n```text\n{text.rstrip()}\n```" for name, text in parts)
+        parts = help_texts(experiment, outer)
+        return "\n\n".join(f"## `{name}`\n\n```text\n{text.rstrip()}\n```" for name, text in parts)
+
+
+def help_texts(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """Give the path and the help of a command and of those below it."""
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            if (inner := command.get_command(context, name)) is not None:
+                yield from help_texts(inner, help_context(name, inner, context))
 
 
 def help_context(

@@ -40,6 +40,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "health": "Ask whether the backplane is up.",
         "publish": "Publish envelopes from JSON Lines.",
         "tail": "Follow the events of a backplane.",
+        "spool": "Look into, send, copy and clear what waits on local disk.",
     },
     "Shell": {
         "completion": "Print the completion script of a shell.",

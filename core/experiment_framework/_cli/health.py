@@ -11,7 +11,7 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
-from experiment_framework._cli.planes import open_plane
+from experiment_framework._cli.planes import open_plane, spool_of
 from experiment_framework._cli.terminal import clean, console, facts, print_json
 
 if TYPE_CHECKING:
@@ -41,10 +41,16 @@ def command(
 ) -> None:
     """Ask whether the backplane that FILE declares is up.
 
-    Answers as soon as it is healthy, and with the last verdict when the time is over.
+    Answers as soon as it is healthy, and with the last verdict when the time is over. A spool that
+    FILE declares is looked at only.
     """
     with open_plane(config, notes=None) as plane:
         health = _verdict(plane, timeout)
+    spool = spool_of(config)
+    if spool is not None:
+        from experiment_framework._cli.spool_health import with_spool
+
+        health = with_spool(health, spool)
     if as_json:
         print_json(health)
     else:

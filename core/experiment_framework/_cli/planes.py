@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.console import Console
@@ -18,12 +18,18 @@ from experiment_framework.dataplane import DataPlane
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_plane"]
+    from experiment_framework.dataplane_options import SpoolOptions
+
+__all__ = ["open_plane", "spool_of"]
 
 
 @contextmanager
 def open_plane(
-    path: Path, *, notes: Console | None, room_timeout: float | None = None
+    path: Path,
+    *,
+    notes: Console | None,
+    room_timeout: float | None = None,
+    with_spool: bool = False,
 ) -> Iterator[DataPlane]:
     """Open the data plane that a file declares, for the time of a command.
 
@@ -32,13 +38,16 @@ def open_plane(
         notes: Where warnings that are logged go; None swallows them.
         room_timeout: Seconds that ``publish`` waits for room, whatever ``failureMode`` says; None
             leaves it to the configuration.
+        with_spool: Whether the spool that is declared is used: the plane adopts and sends what dead
+            processes have left in it. Without it the disk is not touched.
     """
     config = load(path)
     options = config.data_plane
-    if room_timeout is not None:
-        options = attrs.evolve(  # type: ignore[misc]  # mypy does not see that @options is attrs
-            options, failure_mode="block", block_timeout_ms=round(room_timeout * 1000)
-        )
+    if not with_spool:
+        changes: dict[str, Any] = {"spool": None, "failure_mode": "drop"}
+        if room_timeout is not None:
+            changes |= {"failure_mode": "block", "block_timeout_ms": round(room_timeout * 1000)}
+        options = attrs.evolve(options, **changes)  # type: ignore[misc]  # mypy does not see that @options is attrs
     hooks = config.backplane.create(config.backplane_options)
     with (
         _ended_by_sigterm(),
@@ -46,6 +55,15 @@ def open_plane(
         DataPlane(hooks, options, steps=config.steps) as plane,
     ):
         yield plane
+
+
+def spool_of(path: Path) -> SpoolOptions | None:
+    """Say which spool a file declares; None where it declares none.
+
+    Raises:
+        ConfigError: With every problem in it.
+    """
+    return load(path).data_plane.spool
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +18,17 @@ from typing import Final
 
 from experiment_framework._delivery.spool.errors import SpoolError
 
-__all__ = ["Home", "adopt_orphans", "make_directory", "make_home", "remove_empty"]
+__all__ = [
+    "Home",
+    "adopt_orphans",
+    "folders_of",
+    "make_directory",
+    "make_home",
+    "process_of",
+    "remove_empty",
+    "remove_orphan",
+    "with_owners",
+]
 
 _LOCK: Final = "lock"
 _BESIDE: Final = frozenset({_LOCK, "probe", ".state", ".draft"})
@@ -24,6 +36,7 @@ _BESIDE: Final = frozenset({_LOCK, "probe", ".state", ".draft"})
 
 _PROBE_BYTES: Final = 64 * 2**10
 _LOCK_TIMEOUT: Final = 10.0
+_LOOK_TIMEOUT: Final = 1.0
 
 
 class Home:
@@ -40,7 +53,7 @@ class Home:
     def remove_if_empty(self) -> None:
         """Delete the folder where no record is left in it, and let go of it."""
         with suppress(OSError):
-            for path in _folders(self.path):
+            for path in folders_of(self.path):
                 remove_empty(path)
         remove_empty(self.path)  # before the lock is let go of: nobody adopts half a folder
         self.let_go()
@@ -82,7 +95,7 @@ def make_home(directory: Path) -> Home:
             except OSError:
                 remove_empty(path)
                 raise
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # only somebody who looks can hold it, for a moment
     except OSError as error:
         raise SpoolError.of(directory, error) from error
     return Home(path, lock)
@@ -97,12 +110,55 @@ def adopt_orphans(directory: Path, home: Home) -> list[Path]:
     adopted = []
     try:
         with _locked(directory):
-            for orphan in sorted(_folders(directory)):
+            for orphan in sorted(folders_of(directory)):
                 if orphan != home.path:
                     adopted += _adopt(orphan, home)
     except OSError as error:
         raise SpoolError.of(directory, error) from error
     return sorted(adopted, key=lambda path: path.name)
+
+
+def with_owners(directory: Path) -> list[tuple[Path, bool]]:
+    """Find the folders of processes, oldest first, and whether the process of each is there.
+
+    Only looks: it waits a moment for the directory's lock, so that nobody makes or adopts a folder
+    meanwhile, and goes on without it.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
+    with _held_still(directory):
+        return [(folder, not _is_orphan(folder)) for folder in sorted(folders_of(directory))]
+
+
+def remove_orphan(directory: Path, name: str) -> bool:
+    """Delete the folder of a process that is no more, with every record in it.
+
+    Returns:
+        False where it is gone already, or belongs to a process.
+
+    Raises:
+        SpoolError: The directory cannot be used.
+    """
+    orphan = directory / name
+    lock = None
+    try:
+        with _locked(directory):
+            lock = _lock_of(orphan)
+            if not orphan.is_dir() or not _is_free(lock):
+                return False
+            shutil.rmtree(orphan)
+    except OSError as error:
+        raise SpoolError.of(directory, error) from error
+    finally:
+        if lock is not None:
+            os.close(lock)
+    return True
+
+
+def process_of(folder: Path) -> int:
+    """Read from a folder's name the id of the process that made it."""
+    return int(folder.name.partition("-")[2])
 
 
 def _adopt(orphan: Path, home: Home) -> list[Path]:
@@ -113,7 +169,7 @@ def _adopt(orphan: Path, home: Home) -> list[Path]:
         if not _is_free(lock):
             return moved
         # What it had adopted itself first: a crash in between leaves nothing behind.
-        for path in [*_folders(orphan), orphan]:
+        for path in [*folders_of(orphan), orphan]:
             target = home.path / path.name
             path.rename(target)
             moved.append(target)
@@ -144,6 +200,42 @@ def _is_free(lock: int | None) -> bool:
     return True
 
 
+def _is_orphan(folder: Path) -> bool:
+    """Whether nobody holds a folder's lock; it is held here for no longer than that takes."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _held_still(directory: Path) -> Iterator[None]:
+    """Keep others from making and adopting folders, if that can be had by reading only."""
+    try:
+        lock = os.open(directory / ".lock", os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        deadline = time.monotonic() + _LOOK_TIMEOUT
+        while time.monotonic() < deadline:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(lock)
+
+
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
@@ -172,15 +264,16 @@ def _probe(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _folders(directory: Path) -> list[Path]:
+def folders_of(directory: Path) -> list[Path]:
+    """Find the folders of processes in the declared directory, or those that one has adopted."""
     return [path for path in directory.iterdir() if _number(path) and path.is_dir()]
 
 
 def _all_folders(directory: Path) -> Iterator[Path]:
-    for folder in _folders(directory):
+    for folder in folders_of(directory):
         yield folder
         with suppress(FileNotFoundError):
-            yield from _folders(folder)
+            yield from folders_of(folder)
 
 
 def _number(path: Path) -> int:

@@ -16,7 +16,7 @@ from experiment_framework._delivery.spool.state import (
     write_state,
 )
 
-__all__ = ["recover"]
+__all__ = ["recover", "survey"]
 
 
 def recover(path: Path, state_path: Path) -> StoredState:
@@ -32,13 +32,20 @@ def recover(path: Path, state_path: Path) -> StoredState:
     stored = read_state(state_path)
     if stored is not None and stored.is_sealed:
         return stored
-    recovered = _scan(path, stored)
+    recovered = survey(path, stored)
     with suppress(OSError):  # from a disk that is full, records are replayed all the same
         write_state(state_path, recovered)
     return recovered
 
 
-def _scan(path: Path, stored: StoredState | None) -> StoredState:
+def survey(path: Path, stored: StoredState | None) -> StoredState:
+    """Do what `recover` does, from what is stored, and change nothing.
+
+    Raises:
+        OSError: The disk cannot be read.
+    """
+    if stored is not None and stored.is_sealed:
+        return stored
     if stored is None:
         stored = StoredState(False, 0, 0, 0, array("i", bytes(4 * (BUCKETS + 1))), b"")
     descriptor = os.open(path, os.O_RDONLY)

@@ -53,6 +53,12 @@ class StoredState(msgspec.Struct, frozen=True):
         """How many records are not acknowledged."""
         return sum(self.keys)
 
+    def is_done(self, index: int) -> bool:
+        """Whether a record is acknowledged, as far as this knows."""
+        if index < self.watermark:
+            return True
+        return self.states[index - self.watermark : index - self.watermark + 1] == b"\x02"
+
 
 def write_state(path: Path, state: StoredState) -> None:
     """Replace a state file.

@@ -1,0 +1,105 @@
+"""``experiment spool export``."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.spool_source import (
+    RecordReader,
+    declared_spool,
+    filter_options,
+    number,
+    query_of,
+)
+from experiment_framework._cli.terminal import console, errors
+from experiment_framework._delivery.spool.inspection import Waiting
+
+__all__ = ["command"]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What was written, and how many records could not be read."""
+
+    output: str
+    records: int
+    lost: int
+
+
+@click.command(epilog=exit_codes(failed="records cannot be read"))
+@config_argument
+@click.argument(
+    "output", metavar="[OUTPUT]", default="-", type=click.Path(dir_okay=False, allow_dash=True)
+)
+@filter_options
+@click.option("--force", is_flag=True, help="Write over OUTPUT.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    config: Path,
+    *,
+    output: str,
+    experiment: str | None,
+    variant: str | None,
+    types: tuple[str, ...],
+    limit: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the records that wait as JSON Lines, as `experiment publish` reads.
+
+    They go to OUTPUT, or to standard output, and stay in the spool, too. --json prints the summary
+    as JSON, on standard error where the records are on standard output.
+    """
+    is_apart = output != "-"
+    directory = declared_spool(config).directory
+    reader = RecordReader(directory, is_quiet=not is_apart and console().is_terminal)
+    records = reader.records(query_of(experiment, variant, types))
+    with _opened(output, force=force) as stream:
+        written = _write(itertools.islice(records, limit), stream)
+    if as_json:
+        summary = Summary(output, written, reader.lost)
+        click.echo(msgspec.json.encode(summary), err=not is_apart)
+    else:
+        (console() if is_apart else errors()).print(f"{number(written)} records exported")
+    if reader.lost:
+        errors().print(f"{number(reader.lost)} records cannot be read", style="yellow")
+    ctx.exit(1 if reader.lost else 0)
+
+
+def _write(records: Iterable[Waiting], stream: BinaryIO) -> int:
+    written = 0
+    for waiting in records:
+        stream.write(waiting.record.body + b"\n")
+        written += 1
+    stream.flush()
+    return written
+
+
+@contextmanager
+def _opened(output: str, *, force: bool) -> Iterator[BinaryIO]:
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    try:  # Path.open takes no opener
+        with open(output, "wb" if force else "xb", opener=_private) as stream:
+            yield stream
+    except FileExistsError as error:
+        raise click.UsageError(f"{output} is there already; --force writes over it") from error
+    except OSError as error:
+        raise click.FileError(output, error.strerror) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,60 @@
+"""What a spool on disk adds to the verdict of ``experiment health``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from experiment_framework._cli.spool_ls import Row, rows_of
+from experiment_framework._cli.spool_source import number
+from experiment_framework._delivery.spool import SpoolError
+from experiment_framework._delivery.spool.inspection import kept_aside
+from experiment_framework.health import Health
+
+if TYPE_CHECKING:
+    from experiment_framework.dataplane_options import SpoolOptions
+
+__all__ = ["with_spool"]
+
+
+def with_spool(health: Health, spool: SpoolOptions) -> Health:
+    """Add what waits on disk, of processes that run and of dead ones."""
+    try:
+        aside = kept_aside(spool.directory)
+        rows = rows_of(spool.directory, aside)
+    except SpoolError as error:
+        return _joined(health, (str(error),), {})
+    details: dict[str, Any] = {
+        "spooled": _records(rows),
+        "spooledByDeadProcesses": _records([row for row in rows if not row.alive]),
+        "spoolBytes": sum(row.bytes for row in rows),
+        "spoolCorrupt": len(aside),
+        "oldestSpooledAgeSeconds": max((row.oldest_age_seconds or 0.0 for row in rows), default=0),
+    }
+    return _joined(health, tuple(_reasons(rows, spool)), details)
+
+
+def _reasons(rows: list[Row], spool: SpoolOptions) -> list[str]:
+    reasons = []
+    running = _records([row for row in rows if row.alive])
+    # With writeAhead what is on its way is on disk as well, and nothing is wrong.
+    if running and spool.mode == "overflow":
+        reasons.append(f"{number(running)} records of running processes wait on disk")
+    if left := _records([row for row in rows if not row.alive]):
+        reasons.append(
+            f"{number(left)} records of dead processes wait on disk: the next process sends them, "
+            "or `experiment spool replay`"
+        )
+    return reasons
+
+
+def _records(rows: list[Row]) -> int:
+    return sum(row.records for row in rows)
+
+
+def _joined(health: Health, reasons: tuple[str, ...], details: dict[str, Any]) -> Health:
+    is_unhealthy = health.status == "UNHEALTHY"
+    return Health.judge(
+        unhealthy=health.reasons if is_unhealthy else (),
+        degraded=reasons if is_unhealthy else health.reasons + reasons,
+        details=health.details | details,
+    )

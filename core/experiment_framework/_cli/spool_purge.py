@@ -1,0 +1,130 @@
+"""``experiment spool purge``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.spool_source import declared_spool, number, progress, size
+from experiment_framework._cli.terminal import print_json
+from experiment_framework._delivery.spool.inspection import (
+    KeptAside,
+    folders_in,
+    kept_aside,
+    remove_orphan,
+    segments_of,
+)
+
+__all__ = ["command"]
+
+
+class Orphan(msgspec.Struct):
+    """What a dead process has left, with what it had adopted itself."""
+
+    folder: str
+    records: int = 0
+    bytes: int = 0
+
+
+class Purged(msgspec.Struct, rename="camel"):
+    """What was deleted.
+
+    Attributes:
+        directory: The declared directory.
+        folders: The folders that are gone.
+        records: How many records were in them.
+        bytes: How long their segments were.
+        kept_aside_files: How many files of damaged bytes are gone.
+        taken_over: Folders that a process has adopted in the meantime: they are untouched.
+    """
+
+    directory: str
+    folders: list[str] = msgspec.field(default_factory=list)
+    records: int = 0
+    bytes: int = 0
+    kept_aside_files: int = 0
+    taken_over: list[str] = msgspec.field(default_factory=list)
+
+
+@click.command(epilog=exit_codes(failed="nothing was deleted, because the answer was no"))
+@config_argument
+@click.option("--corrupt", is_flag=True, help="Delete damaged bytes that were kept aside, too.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, config: Path, *, corrupt: bool, yes: bool, as_json: bool) -> None:
+    """Delete what processes that are dead have left, for good.
+
+    Their records are never delivered then: `experiment spool export` copies them first. What
+    belongs to processes that run stays.
+    """
+    directory = declared_spool(config).directory
+    orphans = _orphans(directory)
+    aside = kept_aside(directory) if corrupt else []
+    if not yes and (orphans or aside) and not _is_confirmed(directory, orphans, aside):
+        click.echo("nothing was deleted", err=True)
+        ctx.exit(1)
+    purged = _purge(directory, orphans, aside)
+    if as_json:
+        print_json(purged)
+    else:
+        _show(purged)
+
+
+def _orphans(directory: Path) -> list[Orphan]:
+    found: dict[str, Orphan] = {}
+    for folder in folders_in(directory):
+        if folder.is_alive:
+            continue
+        outer = Path(folder.name).parts[0]
+        orphan = found.setdefault(outer, Orphan(outer))
+        for view in segments_of(folder):
+            orphan.records += view.records
+            orphan.bytes += view.size
+    return list(found.values())
+
+
+def _is_confirmed(directory: Path, orphans: list[Orphan], aside: list[KeptAside]) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on; --yes deletes without asking")
+    records = sum(orphan.records for orphan in orphans)
+    length = sum(orphan.bytes for orphan in orphans)
+    click.echo(
+        f"{number(records)} records of {number(len(orphans))} dead processes, {size(length)}, and "
+        f"{number(len(aside))} files of damaged bytes in {directory.absolute()}",
+        err=True,
+    )
+    return click.confirm("Delete them for good?", err=True)
+
+
+def _purge(directory: Path, orphans: list[Orphan], aside: list[KeptAside]) -> Purged:
+    purged = Purged(str(directory.absolute()))
+    with progress("deleting", len(orphans), unit="folders") as advance:
+        for orphan in orphans:
+            if remove_orphan(directory.absolute(), orphan.folder):
+                purged.folders.append(orphan.folder)
+                purged.records += orphan.records
+                purged.bytes += orphan.bytes
+            else:
+                purged.taken_over.append(orphan.folder)
+            advance(1)
+    for file in aside:
+        file.path.unlink(missing_ok=True)
+        purged.kept_aside_files += 1
+    return purged
+
+
+def _show(purged: Purged) -> None:
+    click.echo(
+        f"{number(purged.records)} records of {number(len(purged.folders))} dead processes "
+        f"deleted, {size(purged.bytes)}"
+    )
+    if purged.kept_aside_files:
+        click.echo(f"{number(purged.kept_aside_files)} files of damaged bytes deleted")
+    if purged.taken_over:
+        click.echo(f"taken over meanwhile, and untouched: {', '.join(purged.taken_over)}")

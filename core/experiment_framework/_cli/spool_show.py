@@ -1,0 +1,63 @@
+"""``experiment spool show``."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import click
+
+from experiment_framework._cli.event_line import event_line
+from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.spool_source import (
+    RecordReader,
+    declared_spool,
+    filter_options,
+    number,
+    query_of,
+)
+from experiment_framework._cli.terminal import clean, console, errors
+from experiment_framework._delivery.spool.inspection import Waiting
+from experiment_framework.envelope import decode
+from experiment_framework.errors import DecodeError
+
+__all__ = ["command"]
+
+
+@click.command(epilog=exit_codes(failed="records cannot be read"))
+@config_argument
+@filter_options
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    config: Path,
+    *,
+    experiment: str | None,
+    variant: str | None,
+    types: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Print the records that wait, oldest first, and where each lies.
+
+    With --json each line is an envelope: `experiment publish` reads them.
+    """
+    out, notes = console(), errors()
+    reader = RecordReader(declared_spool(config).directory, is_quiet=out.is_terminal)
+    for waiting in itertools.islice(reader.records(query_of(experiment, variant, types)), limit):
+        if as_json:
+            click.echo(waiting.record.body)
+            continue
+        try:
+            out.print(event_line(decode(waiting.record.body), waiting.place), soft_wrap=True)
+        except DecodeError as error:
+            notes.print(_unshowable(waiting, error), style="yellow")
+    if reader.lost:
+        notes.print(f"{number(reader.lost)} records cannot be read", style="yellow")
+    ctx.exit(1 if reader.lost else 0)
+
+
+def _unshowable(waiting: Waiting, error: DecodeError) -> str:
+    return f"{clean(waiting.place)}: cannot be shown: {clean(str(error))}"

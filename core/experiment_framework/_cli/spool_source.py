@@ -1,0 +1,191 @@
+"""What the commands for a spool share: where it is, which records, how far reading is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from experiment_framework._cli.planes import spool_of
+from experiment_framework._cli.terminal import clean, errors
+from experiment_framework._delivery.spool.inspection import (
+    Damage,
+    SegmentView,
+    Waiting,
+    folders_in,
+    segments_of,
+)
+from experiment_framework.events import EVENT_TYPES
+from experiment_framework.plugin.backplane import Query
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiment_framework.dataplane_options import SpoolOptions
+
+__all__ = [
+    "RecordReader",
+    "age_of",
+    "declared_spool",
+    "filter_options",
+    "number",
+    "progress",
+    "query_of",
+    "size",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_SHOWN_DAMAGES: Final = 20
+
+
+def declared_spool(config: Path) -> SpoolOptions:
+    """Read which spool a configuration declares.
+
+    Raises:
+        ConfigError: With every problem in it.
+        click.UsageError: It declares none.
+    """
+    spool = spool_of(config)
+    if spool is None:
+        raise click.UsageError(f"{config} declares no spool: there is no `dataPlane.spool` in it")
+    return spool
+
+
+def filter_options(function: F) -> F:
+    """Add the options that choose records; `query_of` takes their values."""
+    for option in (
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N."),
+        click.option(
+            "--type",
+            "types",
+            multiple=True,
+            type=click.Choice(list(EVENT_TYPES), case_sensitive=False),
+            help="Only events of this type; may be given several times.",
+        ),
+        click.option("--variant", metavar="KEY", help="Only events of this variant."),
+        click.option("--experiment", metavar="NAME", help="Only events of this experiment."),
+    ):
+        function = option(function)
+    return function
+
+
+def query_of(experiment: str | None, variant: str | None, types: tuple[str, ...]) -> Query:
+    """Make the question that the options of `filter_options` ask."""
+    return Query(
+        event_types=frozenset(types) or None, experiment_name=experiment, variant_key=variant
+    )
+
+
+class RecordReader:
+    """Reads the records of a spool that wait, oldest first; notes what is damaged.
+
+    Args:
+        directory: The declared one.
+        is_quiet: Show no progress: what is read goes to the terminal at the same time.
+
+    Attributes:
+        lost: How many records that wait turned out to be unreadable.
+    """
+
+    def __init__(self, directory: Path, *, is_quiet: bool) -> None:
+        folders = folders_in(directory)
+        self.lost = 0
+        self._is_quiet = is_quiet
+        self._views = [view for folder in folders for view in segments_of(folder) if view.records]
+        self._notes = errors()
+        self._damages = 0
+
+    def records(self, query: Query) -> Iterator[Waiting]:
+        """Give those that are asked for.
+
+        Raises:
+            SpoolError: The disk cannot be read.
+        """
+        total = sum(view.size for view in self._views)
+        with progress("reading", total, is_quiet=self._is_quiet) as advance:
+            for view in self._views:
+                yield from self._records_of(view, query)
+                advance(view.size)
+
+    def _records_of(self, view: SegmentView, query: Query) -> Iterator[Waiting]:
+        for item in view.contents():
+            if isinstance(item, Damage):
+                self._note(item)
+            elif query.matches(item.record):
+                yield item
+        self.lost += view.lost
+
+    def _note(self, damage: Damage) -> None:
+        self._damages += 1
+        if self._damages > _SHOWN_DAMAGES:
+            return
+        place = clean(f"{damage.segment}@{damage.start}")
+        text = f"{place}: {damage.end - damage.start} bytes skipped: {_KINDS[damage.kind]}"
+        self._notes.print(Text(text, style="yellow"))
+
+
+_KINDS: Final = {
+    "unreadable": "no record can be read there",
+    "cutShort": "a write that was cut short",
+    "noEnvelope": "it is no envelope",
+}
+
+
+@contextmanager
+def progress(
+    text: str, total: int, unit: str = "bytes", *, is_quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far a work is; gives the function that moves the bar on."""
+    notes = errors()
+    show = decimal if unit == "bytes" else number
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[done]}"),
+        TimeElapsedColumn(),
+        console=notes,
+        transient=True,
+        disable=is_quiet or not notes.is_terminal,
+    )
+    task = bar.add_task(text, total=total or None, done="")
+    done = 0
+
+    def advance(step: int) -> None:
+        nonlocal done
+        done += step
+        suffix = "" if unit == "bytes" else f" {unit}"
+        bar.update(task, completed=done, done=f"{show(done)} of {show(total)}{suffix}")
+
+    with bar:
+        advance(0)
+        yield advance
+
+
+def number(count: int) -> str:
+    """Write a count for a person."""
+    return f"{count:,}"
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for a person."""
+    return decimal(count)
+
+
+def age_of(moment: datetime | None) -> str:
+    """Say how long ago something was, for a person."""
+    if moment is None:
+        return "-"
+    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0.0)
+    for length, unit in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s"

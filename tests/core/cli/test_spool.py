@@ -1,0 +1,528 @@
+"""``experiment spool``: on what a killed process has left, and beside one that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+Writer = Callable[[int], "subprocess.Popen[str]"]
+
+PROGRAM = dedent(
+    """
+    import os, sys, threading
+    from experiment_framework import DataPlane, Outcome
+    from experiment_framework.dataplane_options import DataPlaneOptions, SpoolOptions
+    from experiment_framework.plugin import Backplane, options
+
+    @options
+    class NoOptions:
+        pass
+
+    class Stuck(Backplane[NoOptions]):
+        def write_batch(self, records):
+            threading.Event().wait()
+
+    spool = SpoolOptions(directory=sys.argv[1], mode="writeAhead")
+    plane = DataPlane(Stuck(NoOptions()), DataPlaneOptions(spool=spool))
+    for n in range(int(sys.argv[2])):
+        outcome = Outcome(
+            experiment_name=f"e{n % 3}", variant_key="v", subject_id=f"s{n}", metric_name="m",
+            outcome_type="Count", value=n,
+        )
+        receipt = plane.publish(outcome, event_id=f"{os.getpid()}-{n}")
+        assert receipt.status in ("accepted", "spooled"), receipt
+    print("ready", flush=True)
+    threading.Event().wait()
+    """
+)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def config(tmp_path: Path, directory: Path) -> Path:
+    """A configuration whose events land in ``events.jsonl``, with a spool."""
+    path = tmp_path / "experiments.yaml"
+    path.write_text(configuration(directory, f"file, options: {{path: {events(tmp_path)}}}"))
+    return path
+
+
+@pytest.fixture
+def config_when_down(tmp_path: Path, directory: Path) -> Path:
+    """The same with a broker that is not there."""
+    path = tmp_path / "down.yaml"
+    path.write_text(configuration(directory, "kafka, options: {brokers: '127.0.0.1:1'}"))
+    return path
+
+
+def configuration(directory: Path, backplane: str) -> str:
+    return (
+        "experimentFramework:\n"
+        "  dataPlane:\n"
+        "    failureMode: spool\n"
+        f"    spool: {{directory: {directory}}}\n"
+        f"    backplane: {{type: {backplane}}}\n"
+    )
+
+
+def events(folder: Path) -> Path:
+    return folder / "events.jsonl"
+
+
+def ids_in(lines: str) -> list[str]:
+    return [json.loads(line)["eventId"] for line in lines.splitlines()]
+
+
+@pytest.fixture
+def running(directory: Path) -> Iterator[Writer]:
+    """Start a process whose records all wait; it is gone after the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def running(count: int) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(directory), str(count)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield running
+    for process in processes:
+        kill(process)
+
+
+@pytest.fixture
+def killed(running: Writer) -> Writer:
+    """Leave what a process leaves that is killed while its records wait."""
+
+    def killed(count: int) -> subprocess.Popen[str]:
+        return kill(running(count))
+
+    return killed
+
+
+def kill(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    return process
+
+
+def ids_of(process: subprocess.Popen[str], count: int) -> list[str]:
+    return [f"{process.pid}-{number}" for number in range(count)]
+
+
+def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def only_segment(directory: Path) -> Path:
+    (segment,) = directory.rglob("*.segment")
+    return segment
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x55
+    path.write_bytes(content)
+
+
+def test_ls_tells_dead_processes_from_running_ones(
+    run: Run, config: Path, killed: Writer, running: Writer
+) -> None:
+    alive = running(20)
+    dead = killed(30)
+
+    shown = run("spool", "ls", config).stdout
+    document = json.loads(run("spool", "ls", config, "--json").stdout)
+
+    rows = [
+        (row["folder"], row["processId"], row["alive"], row["records"], row["corrupt"])
+        for row in document["folders"]
+    ]
+    assert rows == [
+        (f"00000001-{alive.pid}", alive.pid, True, 20, 0),
+        (f"00000002-{dead.pid}", dead.pid, False, 30, 0),
+    ]
+    assert all(0 <= row["oldestAgeSeconds"] < 600 for row in document["folders"])
+    assert document["records"] == 50
+    assert f"{alive.pid} running" in shown
+    assert f"{dead.pid} dead" in shown
+    assert "50 records in" in shown
+
+
+def test_what_a_running_process_has_adopted_is_its_own(
+    run: Run, config: Path, killed: Writer, running: Writer
+) -> None:
+    dead = killed(30)
+    alive = running(20)
+
+    document = json.loads(run("spool", "ls", config, "--json").stdout)
+
+    rows = [(row["folder"], row["processId"], row["alive"]) for row in document["folders"]]
+    assert rows == [
+        (f"00000002-{alive.pid}/00000001-{dead.pid}", alive.pid, True),
+        (f"00000002-{alive.pid}", alive.pid, True),
+    ]
+    assert document["records"] == 50
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "verify", "export"])
+def test_commands_that_read_change_nothing(
+    run: Run, config: Path, directory: Path, killed: Writer, command: str
+) -> None:
+    killed(10)
+    before = contents(directory)
+
+    assert run("spool", command, config).exit_code == 0
+
+    assert contents(directory) == before
+
+
+def test_show_prints_the_oldest_first(
+    run: Run, config: Path, killed: Writer, running: Writer
+) -> None:
+    alive = running(10)
+    dead = killed(10)
+
+    result = run("spool", "show", config, "--json")
+
+    assert result.exit_code == 0
+    assert ids_in(result.stdout) == ids_of(alive, 10) + ids_of(dead, 10)
+
+
+def test_show_filters_as_tail_does(run: Run, config: Path, killed: Writer) -> None:
+    dead = killed(30)
+
+    shown = run("spool", "show", config, "--experiment", "e1", "--type", "outcome", "--limit", "4")
+
+    lines = shown.stdout.splitlines()
+    assert len(lines) == 4
+    assert all("Outcome" in line and "e1" in line for line in lines)
+    assert f"00000001-{dead.pid}/00000000.segment@" in lines[0]
+    assert run("spool", "show", config, "--variant", "other").stdout == ""
+    assert run("spool", "show", config, "--type", "Exposure").stdout == ""
+
+
+def test_verify_finds_a_sound_spool_sound(
+    run: Run, config: Path, killed: Writer, running: Writer
+) -> None:
+    running(10)
+    killed(10)
+
+    result = run("spool", "verify", config, "--json")
+
+    assert result.exit_code == 0
+    verdict = json.loads(result.stdout)
+    assert (verdict["segments"], verdict["records"], verdict["lost"]) == (2, 20, 0)
+    assert verdict["damages"] == []
+
+
+def test_verify_says_where_a_record_is_damaged(
+    run: Run, config: Path, directory: Path, killed: Writer
+) -> None:
+    dead = killed(10)
+    path = only_segment(directory)
+    flip(path, 30)
+    first = path.read_bytes().index(b"\xfeXS\x01", 1)
+
+    result = run("spool", "verify", config, "--json")
+    shown = run("spool", "verify", config)
+
+    assert (result.exit_code, shown.exit_code) == (1, 1)
+    verdict = json.loads(result.stdout)
+    segment = f"00000001-{dead.pid}/00000000.segment"
+    assert verdict["damages"] == [
+        {"segment": segment, "start": 0, "end": first, "kind": "unreadable"}
+    ]
+    assert verdict["lost"] == 1
+    assert segment in shown.stdout
+
+
+def test_a_write_that_was_cut_short_is_no_loss(
+    run: Run, config: Path, directory: Path, killed: Writer
+) -> None:
+    killed(10)
+    path = only_segment(directory)
+    with path.open("ab") as stream:
+        stream.write(path.read_bytes()[:40])
+
+    result = run("spool", "verify", config, "--json")
+
+    assert result.exit_code == 0
+    verdict = json.loads(result.stdout)
+    assert [each["kind"] for each in verdict["damages"]] == ["cutShort"]
+    assert (verdict["records"], verdict["lost"]) == (10, 0)
+
+
+def test_what_is_exported_can_be_published(
+    run: Run, config: Path, tmp_path: Path, killed: Writer
+) -> None:
+    dead = killed(30)
+    output = tmp_path / "out.jsonl"
+
+    exported = run("spool", "export", config, output, "--json")
+    published = run("publish", config, output)
+
+    assert json.loads(exported.stdout) == {"output": str(output), "records": 30, "lost": 0}
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert published.exit_code == 0, published.output
+    assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 30)
+
+
+def test_export_leaves_out_what_is_damaged_and_says_so(
+    run: Run, config: Path, directory: Path, killed: Writer
+) -> None:
+    dead = killed(10)
+    flip(only_segment(directory), 30)
+
+    result = run("spool", "export", config)
+
+    assert result.exit_code == 1
+    assert ids_in(result.stdout) == ids_of(dead, 10)[1:]
+    assert "1 records cannot be read" in result.stderr
+    assert "00000000.segment@0" in result.stderr
+
+
+def test_export_writes_over_nothing_unless_it_is_told_to(
+    run: Run, config: Path, tmp_path: Path, killed: Writer
+) -> None:
+    killed(1)
+    output = tmp_path / "out.jsonl"
+    output.write_text("mine")
+
+    refused = run("spool", "export", config, output)
+
+    assert refused.exit_code == 2
+    assert "--force" in refused.stderr
+    assert output.read_text() == "mine"
+    assert run("spool", "export", config, output, "--force").exit_code == 0
+    assert output.read_text() != "mine"
+
+
+def test_replay_sends_what_the_dead_have_left_and_only_that(
+    start: Start, run: Run, config: Path, tmp_path: Path, killed: Writer, running: Writer
+) -> None:
+    alive = running(20)
+    dead = killed(500)
+
+    output, notes = start("spool", "replay", config, "--json").communicate(timeout=60)
+
+    assert json.loads(output) == {
+        "recovered": 500,
+        "delivered": 500,
+        "failed": 0,
+        "dropped": {},
+        "remaining": 0,
+        "running": 20,
+    }, notes
+    assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 500)
+    rest = json.loads(run("spool", "ls", config, "--json").stdout)
+    assert [(row["processId"], row["records"]) for row in rest["folders"]] == [(alive.pid, 20)]
+
+
+def test_what_replay_cannot_deliver_stays(
+    start: Start, run: Run, config: Path, config_when_down: Path, killed: Writer, tmp_path: Path
+) -> None:
+    dead = killed(20)
+
+    replay = start("spool", "replay", config_when_down, "--json", "--timeout", "1")
+    summary = json.loads(replay.communicate(timeout=60)[0])
+
+    assert replay.returncode == 1
+    assert (summary["recovered"], summary["delivered"], summary["remaining"]) == (20, 0, 20)
+    assert run("spool", "replay", config).exit_code == 0
+    assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 20)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_replay_that_is_interrupted_loses_nothing(
+    start: Start,
+    run: Run,
+    config_when_down: Path,
+    directory: Path,
+    killed: Writer,
+    number: int,
+    code: int,
+) -> None:
+    killed(20)
+    replay = start("spool", "replay", config_when_down, "--json", "--timeout", "60")
+    deadline = time.monotonic() + 60
+    while not list(directory.glob(f"*-{replay.pid}/*/*.segment")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    replay.send_signal(number)
+    output, _ = replay.communicate(timeout=60)
+
+    assert replay.returncode == code
+    assert json.loads(output)["remaining"] == 20
+    assert json.loads(run("spool", "ls", config_when_down, "--json").stdout)["records"] == 20
+
+
+def test_damage_found_by_a_replay_is_a_failure_and_is_kept_aside(
+    run: Run, config: Path, directory: Path, killed: Writer
+) -> None:
+    dead = killed(10)
+    flip(only_segment(directory), 30)
+
+    result = run("spool", "replay", config, "--json")
+    kept = json.loads(run("spool", "ls", config, "--json").stdout)["keptAside"]
+    purged = json.loads(run("spool", "purge", config, "--yes", "--corrupt", "--json").stdout)
+
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert (summary["delivered"], summary["dropped"]) == (9, {"spool_corrupt": 1})
+    assert kept["files"] == 1, dead.pid
+    assert purged["keptAsideFiles"] == 1
+    assert not list((directory / "corrupt").iterdir())
+
+
+def test_purge_deletes_what_the_dead_have_left_and_only_that(
+    run: Run, config: Path, killed: Writer, running: Writer
+) -> None:
+    alive = running(20)
+    dead = killed(30)
+
+    result = run("spool", "purge", config, "--yes", "--json")
+
+    assert result.exit_code == 0
+    purged = json.loads(result.stdout)
+    assert (purged["folders"], purged["records"]) == ([f"00000002-{dead.pid}"], 30)
+    rest = json.loads(run("spool", "ls", config, "--json").stdout)
+    assert [(row["processId"], row["records"]) for row in rest["folders"]] == [(alive.pid, 20)]
+    assert run("spool", "verify", config).exit_code == 0
+
+
+def test_purge_without_a_terminal_needs_to_be_told(
+    run: Run, config: Path, directory: Path, killed: Writer
+) -> None:
+    killed(10)
+    before = contents(directory)
+
+    result = run("spool", "purge", config)
+
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 1, 10), (b"y\n", 0, 0)])
+def test_purge_asks_first(
+    start: Start, run: Run, config: Path, killed: Writer, answer: bytes, code: int, left: int
+) -> None:
+    killed(10)
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, answer)
+        purge = start("spool", "purge", config, stdin=theirs)
+        _, notes = purge.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert purge.returncode == code
+    assert b"10 records of 1 dead processes" in notes
+    assert json.loads(run("spool", "ls", config, "--json").stdout)["records"] == left
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "verify", "export", "replay", "purge"])
+def test_a_configuration_without_a_spool_is_refused(
+    run: Run, file_config: Path, command: str
+) -> None:
+    result = run("spool", command, file_config)
+
+    assert result.exit_code == 2
+    assert "dataPlane.spool" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "verify", "export", "replay", "purge"])
+def test_a_directory_that_is_not_there_yet_is_an_empty_spool(
+    run: Run, config: Path, directory: Path, command: str
+) -> None:
+    assert run("spool", command, config).exit_code == 0
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "verify", "export", "replay", "purge"])
+def test_a_directory_that_is_a_file_is_one_clear_line(
+    run: Run, config: Path, directory: Path, command: str
+) -> None:
+    directory.write_text("a file")
+
+    result = run("spool", command, config)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: spool {directory}: it is not a folder; ")
+
+
+def test_health_looks_at_the_spool_and_adopts_nothing(
+    run: Run, config: Path, directory: Path, tmp_path: Path, killed: Writer, running: Writer
+) -> None:
+    running(20)
+    killed(30)
+    before = contents(directory)
+
+    result = run("health", config, "--json")
+
+    assert result.exit_code == 0
+    health = json.loads(result.stdout)
+    assert health["status"] == "DEGRADED"
+    assert any("30 records of dead processes" in reason for reason in health["reasons"])
+    assert (health["details"]["spooled"], health["details"]["spooledByDeadProcesses"]) == (50, 30)
+    assert contents(directory) == before
+    assert not events(tmp_path).exists()
+
+
+def test_health_is_healthy_with_a_spool_that_is_empty(run: Run, config: Path) -> None:
+    result = run("health", config, "--json", "--strict")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["details"]["spooled"] == 0
+
+
+def test_publish_takes_a_configuration_with_a_spool_and_leaves_the_spool_alone(
+    run: Run, config: Path, directory: Path, tmp_path: Path, killed: Writer
+) -> None:
+    killed(10)
+    before = contents(directory)
+    envelope = (
+        '{"eventId": "1", "eventType": "Error", "payload": {"errorType": "E", "message": "m"}}'
+    )
+
+    result = run("publish", config, input=envelope)
+
+    assert result.exit_code == 0, result.output
+    assert ids_in(events(tmp_path).read_text()) == ["1"]
+    assert contents(directory) == before
+
+
+def test_describe_shows_what_the_spool_is(run: Run, config: Path, directory: Path) -> None:
+    shown = run("describe", config).stdout
+
+    assert f"spool.directory         {directory}" in shown
+    assert "spool.mode              overflow" in shown
