@@ -54,8 +54,7 @@ class Intake:
         """
         try:
             if not isinstance(event, Event):
-                kind = type(event).__name__
-                raise EventError(kind, "", "is no event; publish an Exposure, Outcome, …")  # noqa: TRY301  # counted below
+                raise _no_event(event)  # noqa: TRY301  # counted below
             if metadata is not None:
                 check_metadata(event.event_type, metadata)
             envelope = Envelope.around(
@@ -116,3 +115,9 @@ def _disabled_types(options: DataPlaneOptions) -> frozenset[str]:
         "Error": options.enable_error_events,
     }
     return frozenset(event_type for event_type, is_on in enabled.items() if not is_on)
+
+
+def _no_event(given: object) -> EventError:
+    if isinstance(given, type) and issubclass(given, Event):
+        return EventError(given.__name__, "", "is a class; publish an event made of it")
+    return EventError(type(given).__name__, "", "is no event; publish an Exposure, Outcome, …")

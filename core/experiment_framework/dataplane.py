@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
 from experiment_framework._delivery import (
@@ -18,6 +19,7 @@ from experiment_framework._delivery import (
     SharedFlush,
     ThrottledLog,
     Waiter,
+    open_backplane,
 )
 from experiment_framework._intake import Intake
 from experiment_framework._ledger import Ledger
@@ -26,7 +28,6 @@ from experiment_framework.health import Health
 from experiment_framework.results import FlushResult, Receipt, Stats
 
 if TYPE_CHECKING:
-    from os import PathLike
     from uuid import UUID
 
     from experiment_framework._registry import Hooks, Registry
@@ -51,7 +52,9 @@ class DataPlane:
 
     Raises:
         ConfigError: The backplane finds a problem in its options.
+        DeliveryError: The backplane could not be opened.
         HookError: The backplane does not follow the plugin API.
+        TypeError: A configuration was given: that is for `from_config`.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class DataPlane:
         self._reports_each = not counts_failures_only
         self._closing = threading.RLock()
         self._closed = False
-        hooks.open(self._settlement)
+        open_backplane(hooks, self._settlement)
         self._outlet = _outlet(hooks, self._settlement, options)
         self._shared_flush = SharedFlush(self._outlet.flush)
         self._handover = Handover(
@@ -107,6 +110,8 @@ class DataPlane:
 
         Raises:
             ConfigError: With every problem in it, each with its place.
+            DeliveryError: The backplane could not be opened.
+            TypeError: The source is none of these.
         """
         from experiment_framework._config import load
 
@@ -267,7 +272,13 @@ class DataPlane:
             finally:
                 self._outlet.close(max(0.0, deadline - time.monotonic()))
         result = self._ledger.result()
-        if not result.is_complete:
+        if result.pending < 0:
+            self._log.report(
+                "fates",
+                f"the backplane {self._hooks.name} told more fates than it took records "
+                f"({-result.pending} too many): each record has one, told once",
+            )
+        elif not result.is_complete:
             self._log.report(
                 "close",
                 f"closed with {result.failed} events failed, {result.dropped} dropped and "
@@ -335,6 +346,11 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
 
     if isinstance(backplane, Hooks):
         return backplane
+    if isinstance(backplane, str | PathLike | Mapping):
+        kind = type(backplane).__name__
+        raise TypeError(
+            f"expected a backplane, got {kind}; DataPlane.from_config takes a configuration"
+        )
     options = getattr(backplane, "options", None)
     hooks = resolve(backplane, name=type(backplane).__name__, options=options)
     problems = hooks.check(options)

@@ -1,6 +1,7 @@
 """What sits between the pipeline and a backplane."""
 
 from experiment_framework._delivery.direct import Direct
+from experiment_framework._delivery.fence import open_backplane
 from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.outlet import Outlet
 from experiment_framework._delivery.settlement import Settlement, Waiter
@@ -17,4 +18,5 @@ __all__ = [
     "SharedFlush",
     "ThrottledLog",
     "Waiter",
+    "open_backplane",
 ]
