@@ -81,9 +81,11 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             allow_unsafe=self._allow_unsafe_settings,
         )
 
-    def client_settings(self, options: KafkaOptions) -> Mapping[str, str]:
-        """Say what the options become for librdkafka, secrets masked."""
-        return describable_settings(options)
+    def client_settings(
+        self, options: KafkaOptions, max_queue_size: int, max_queue_bytes: int
+    ) -> Mapping[str, str]:
+        """Say what librdkafka's producer is given, secrets masked."""
+        return describable_settings(options, queue_size=max_queue_size, queue_bytes=max_queue_bytes)
 
     def open(self) -> None:
         """Look whether the data plane and the options want the same reports; connect nowhere."""

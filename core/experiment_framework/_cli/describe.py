@@ -34,9 +34,9 @@ def command(config: FilePath, *, as_json: bool) -> None:
     """
     loaded = load(config)
     hooks = loaded.backplane.create(loaded.backplane_options)
-    settings = {
-        name: str(value) for name, value in hooks.client_settings(loaded.backplane_options).items()
-    }
+    limits = loaded.data_plane.max_queue_size, loaded.data_plane.max_queue_bytes
+    given = hooks.client_settings(loaded.backplane_options, *limits)
+    settings = {name: str(value) for name, value in given.items()}
     if as_json:
         print_json(_document(loaded, settings))
         return

@@ -38,10 +38,12 @@ class BackplaneHooks:
         """
 
     @hookspec(firstresult=True)
-    def client_settings(self, options: Any) -> Mapping[str, str] | None:
-        """Say what the options become for the client underneath, secrets masked; offline.
+    def client_settings(
+        self, options: Any, max_queue_size: int, max_queue_bytes: int
+    ) -> Mapping[str, str] | None:
+        """Say what the client underneath is given, secrets masked; offline.
 
-        ``experiment describe`` shows it.
+        ``experiment describe`` shows it. The limits are those of `Context`.
         """
 
     @hookspec

@@ -106,6 +106,7 @@ def test_describe_shows_what_the_client_is_given(run: Run, kafka_config: Path) -
     settings = json.loads(run("describe", kafka_config, "--json").stdout)["clientSettings"]
 
     assert settings["linger.ms"] == "7"
+    assert settings["queue.buffering.max.messages"] == "100000"
     assert settings["enable.idempotence"] in {"true", "True"}
     assert "linger.ms" in run("describe", kafka_config).stdout
 
