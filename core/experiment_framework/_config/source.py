@@ -57,7 +57,7 @@ def source_name(source: str | os.PathLike[str]) -> str:
         TypeError: It is neither a path nor text.
     """
     if not isinstance(source, str | os.PathLike):
-        kind = type(source).__name__
+        kind = type(source).__name__  # type: ignore[unreachable]  # not every caller is checked
         raise TypeError(f"a configuration is a path, its text or a mapping, not {kind}")
     if isinstance(source, str) and (
         not source or "\n" in source or source.lstrip().startswith(_MAPPING_STARTS)

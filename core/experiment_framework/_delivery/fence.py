@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from experiment_framework.errors import DeliveryError, ExperimentError, HookError
 from experiment_framework.health import Health
@@ -28,7 +28,7 @@ def open_backplane(hooks: Hooks, context: Context) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise DeliveryError(f"the backplane {hooks.name} cannot be opened: {reason}") from error
-    count: object = 0 if hooks.outstanding is None else hooks.outstanding()
+    count = cast("object", 0 if hooks.outstanding is None else hooks.outstanding())
     if not isinstance(count, int):
         raise HookError(
             hooks.name,
@@ -40,17 +40,15 @@ def health_of(hooks: Hooks) -> Health:
     """Ask a backplane how it is doing; one that cannot even say is unhealthy."""
     if hooks.health is None:
         return Health()
-    answer: object
     try:
-        answer = hooks.health()
+        answer = cast("object", hooks.health())
     except Exception as error:  # noqa: BLE001  # a health check answers, whatever happens
-        answer = error
-    if answer is None:
-        return Health()
-    if isinstance(answer, Health):
-        return answer
-    reason = f"{type(answer).__name__}: {answer}"
-    if not isinstance(answer, Exception):
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if answer is None:
+            return Health()
+        if isinstance(answer, Health):
+            return answer
         reason = f"its hook 'health' gave {answer!r}, which is no Health"
     return Health.judge(unhealthy=(f"the backplane {hooks.name} cannot say: {reason}",))
 
