@@ -148,6 +148,9 @@ class BackplaneSection:
         except Refusal as refusal:
             self._refuse(refusal)
             options = refusal.partial
+        except PluginError as error:
+            self._refuse(refuse(kind, str(error)))
+            return
         if options is NOTHING:
             return
         self.options = options

@@ -139,5 +139,14 @@ class Unresolved:
 
 @pytest.mark.parametrize("options_class", [Unsupported, Unresolved])
 def test_a_type_that_options_cannot_have_is_the_authors_mistake(options_class: type[Any]) -> None:
-    with pytest.raises(HookError):
+    with pytest.raises(HookError, match=r"value|Nowhere"):
         options_class(value=1)
+
+
+def test_an_option_without_a_type_is_named() -> None:
+    @options
+    class Untyped:
+        place = option(help="Where.")
+
+    with pytest.raises(HookError, match=r"Untyped\.place has no type"):
+        Untyped(place="here")
