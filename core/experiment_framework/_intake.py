@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from experiment_framework._pipeline import compile_pipeline
@@ -93,15 +93,19 @@ class Intake:
 
     def _through(self, cell: Cell, envelope: Envelope, run: Pipeline) -> Envelope | Receipt:
         try:
-            answer = run(envelope)
+            answer = cast("object", run(envelope))
+            if isinstance(answer, Envelope):
+                return answer
+            from experiment_framework.plugin import SampledOut
+
+            if not isinstance(answer, SampledOut):
+                raise TypeError(f"a step answered {answer!r:.60}, no Envelope and no SampledOut")  # noqa: TRY301  # as what a step raises
         except EventError:
             raise
         except Exception as error:  # noqa: BLE001  # a step that fails must not let the event pass
             self._log.report("step", "a pipeline step failed: its event is dropped", error)
             cell.dropped["step_failed"] += 1
             return Receipt(envelope.event_id, "dropped", "step_failed")
-        if isinstance(answer, Envelope):
-            return answer
         cell.sampled_out += 1
         return Receipt(envelope.event_id, "sampled_out", answer.reason)
 
