@@ -69,9 +69,12 @@ def command(
         records = cast("Generator[Stored]", plane.read(query))
         if query.follow and console().is_terminal:
             notes.print("following; Ctrl-C stops", style="dim")
+        count = 0
         with closing(records):
-            for stored in itertools.islice(records, limit):
+            for count, stored in enumerate(itertools.islice(records, limit), 1):  # noqa: B007  # counted to its end
                 show(stored)
+    if not count:
+        notes.print("there are no such events", style="dim")
 
 
 def _show_json(stored: Stored) -> None:

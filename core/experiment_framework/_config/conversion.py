@@ -213,8 +213,8 @@ def _unsupported(annotation: Any) -> _Hook:
     name = getattr(annotation, "__name__", str(annotation))
     raise HookError(
         name,
-        f"an option cannot be of the type {annotation!r}; it can be a str, int, float, bool, Path or "
-        "Literal, a list or dict of those, or a class made with @options",
+        f"an option cannot be of the type {annotation!r}; it can be a str, int, float, bool, Path "
+        "or Literal, a list or dict of those, or a class made with @options",
     )
 
 

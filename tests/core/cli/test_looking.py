@@ -172,3 +172,17 @@ def test_a_check_loads_only_what_it_needs(file_config: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_stay_whole_on_a_narrow_terminal(run: Run) -> None:
+    result = run("plugins", env={"COLUMNS": "40"})
+    rows = result.stdout.splitlines()
+
+    assert [row.split()[1] for row in rows[1:]].count("samplingRate") == 1
+    assert all("experiment-framework-" in row for row in rows[1:])
+
+
+def test_no_line_of_a_table_ends_in_blanks(run: Run, kafka_config: Path) -> None:
+    for command in (("plugins",), ("describe", kafka_config)):
+        lines = run(*command, env={"COLUMNS": "300"}).stdout.splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []
