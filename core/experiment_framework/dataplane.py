@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DataPlane"]
 
+_SLICE = 0.1
+"""Longest single wait in seconds: Ctrl-C gets through, and what was told meanwhile is seen."""
+
 
 class DataPlane:
     """Takes typed events to the one backplane it was made with.
@@ -197,8 +200,12 @@ class DataPlane:
                 return receipt
             if self._reports_each:
                 _wait_in_slices(told, deadline)
-            elif self._outlet.flush(max(0.0, deadline - time.monotonic())):
-                waiter.settle(Receipt(receipt.event_id, "delivered"))
+            else:
+                while not told.is_set() and time.monotonic() < deadline:
+                    slice_ends = min(time.monotonic() + _SLICE, deadline)
+                    if self._outlet.flush(max(0.0, slice_ends - time.monotonic())):
+                        waiter.settle(Receipt(receipt.event_id, "delivered"))
+                    _wait_in_slices(told, slice_ends)  # where the flush came back at once
             return waiter.receipt or _unknown(receipt)
         finally:
             self._settlement.discard(prepared.event_id, waiter)
@@ -380,4 +387,4 @@ def _unknown(receipt: Receipt) -> Receipt:
 def _wait_in_slices(told: threading.Event, deadline: float) -> None:
     """Wait in short slices, so that Ctrl-C gets through on every platform."""
     while not told.is_set() and (left := deadline - time.monotonic()) > 0:
-        told.wait(min(left, 0.1))
+        told.wait(min(left, _SLICE))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,6 +295,27 @@ def test_waiting_calls_learn_a_fate_while_others_go_on_publishing(
     plane = make_plane(Busy())
     assert plane.publish_and_wait(exposure, 5).status == "delivered"
     assert asyncio.run(plane.apublish(exposure, 5)).status == "delivered"
+
+
+def test_waiting_calls_come_back_with_a_fate_that_is_told_while_others_wait_on(
+    make_plane: MakePlane, exposure: Exposure
+) -> None:
+    class Rejecting(Busy):
+        """Takes what it will not keep, and never gets rid of what others gave it."""
+
+        def publish(self, record: Record) -> None:
+            threading.Timer(0.05, self.context.failed, (record, "rejected")).start()
+
+        def flush(self, timeout: float) -> bool:
+            threading.Event().wait(timeout)
+            return False
+
+    plane = make_plane(Rejecting())
+    started = time.monotonic()
+    assert plane.publish_and_wait(exposure, 30).reason == "rejected"
+    assert asyncio.run(plane.apublish(exposure, 30)).reason == "rejected"
+    assert time.monotonic() - started < 15
+    plane.close(0)
 
 
 def test_waiting_calls_claim_nothing_of_a_flush_that_settled_nothing(
