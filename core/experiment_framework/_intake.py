@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from experiment_framework._pipeline import compile_pipeline
 from experiment_framework.correlation import current_correlation_id
-from experiment_framework.envelope import Envelope, Record, check_metadata, encode
+from experiment_framework.envelope import (
+    Envelope,
+    Record,
+    check_metadata,
+    encode,
+    encode_wrapped,
+    wrap,
+)
 from experiment_framework.errors import EventError
-from experiment_framework.events import Event
+from experiment_framework.events import EVENT_TYPES, Event
 from experiment_framework.results import Receipt
 
 if TYPE_CHECKING:
@@ -21,6 +28,8 @@ if TYPE_CHECKING:
     from experiment_framework.plugin import Step
 
 __all__ = ["Intake"]
+
+_EVENT_CLASSES: Final = frozenset(EVENT_TYPES.values())
 
 
 class Intake:
@@ -37,12 +46,13 @@ class Intake:
     ) -> None:
         self._disabled = _disabled_types(options)
         self._pipeline = compile_pipeline(steps)
+        self._only_encodes = self._pipeline is None and not self._disabled
         self._log = log
 
     def prepare(
         self,
         cell: Cell,
-        event: object,
+        event: Event,
         event_id: str | UUID | None,
         correlation_id: str | UUID | None,
         metadata: dict[str, Any] | None,
@@ -53,18 +63,15 @@ class Intake:
             EventError: It cannot be encoded, or is no event; counted as refused.
         """
         try:
-            if not isinstance(event, Event):
+            if type(event) not in _EVENT_CLASSES:
                 raise _no_event(event)  # noqa: TRY301  # counted below
             if metadata is not None:
                 check_metadata(event.event_type, metadata)
-            envelope = Envelope.around(
-                event,
-                event_id=event_id,
-                correlation_id=(
-                    current_correlation_id() if correlation_id is None else correlation_id
-                ),
-                metadata=metadata,
-            )
+            if correlation_id is None:
+                correlation_id = current_correlation_id()
+            envelope = wrap(event, event_id, correlation_id, metadata)
+            if self._only_encodes:
+                return encode_wrapped(envelope)
         except BaseException:
             cell.refused += 1
             raise
