@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
 from experiment_framework_kafka.progress import Progress
+from experiment_framework_kafka.timestamps import LONG_AGO, latest_day, message_time
 from experiment_framework_kafka.topics import TopicNames
 
 __all__ = ["KafkaProducer"]
@@ -39,10 +39,6 @@ SLICE: Final = 0.1
 
 PURGE_GRACE: Final = 0.3
 """Seconds that reports of taken-back records may take, beyond a budget that was used up."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_FAR_FUTURE_MS: Final = 59 * 60 * 1000
 
 
 class Complaints:
@@ -136,15 +132,19 @@ class KafkaProducer:
         topics = self._topics.by_type
         next_partition = self.round_robin.next
         report = self._fates.report
-        horizon = 0
+        day = LONG_AGO
 
         def publish(record: Record) -> None:
-            nonlocal horizon
+            nonlocal day
             topic = topics[record.event_type]
-            moment = (record.timestamp - _EPOCH) // _MILLISECOND
-            if not 0 < moment < horizon:
-                horizon = int(time.time() * 1000) + _FAR_FUTURE_MS
-                moment = _acceptable(moment, horizon)
+            start, start_ms = day
+            since = record.timestamp - start
+            if since.days:
+                moment = message_time(record.timestamp)
+                if since.days > 0:
+                    day = latest_day()
+            else:
+                moment = start_ms + since.seconds * 1000 + since.microseconds // 1000
             if key_of is None:
                 key, partition = None, next_partition(topic)
             else:
@@ -260,12 +260,3 @@ class KafkaProducer:
 
 def _refuse(_record: Record) -> None:
     raise DeliveryError("the client is closed")
-
-
-def _acceptable(moment: int, horizon: int) -> int:
-    """Give a record's timestamp in ms; now, where the event's own would be refused.
-
-    Brokers refuse the whole batch of a record from before 1970, or by default from more than an
-    hour ahead: a wrong clock must not cost neighbours. The envelope keeps the event's own time.
-    """
-    return moment if 0 < moment < horizon else int(time.time() * 1000)
