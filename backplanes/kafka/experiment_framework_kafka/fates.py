@@ -26,10 +26,12 @@ class Fates:
     Attributes:
         failed: Records reported as failed so far.
         last_failure: Reason and monotonic time of the latest failure.
+        without: Records that had no fate when they were taken back at the end.
     """
 
     def __init__(self, context: Context, log: ClientLog) -> None:
         self.failed = 0
+        self.without = 0
         self.last_failure: tuple[str, float] | None = None
         self._context = context
         self._log = log

@@ -56,7 +56,6 @@ class KafkaService:
         self._fates = Fates(context, self._log)
         self._tokens = None if oauth_token is None else TokenSource(oauth_token, self._log)
         self._view = ClusterView(topics.all)
-        self._left = 0
         producer = self._make_producer(context, topics)
         self.publish = producer.publish
         self._producer: KafkaProducer | None = producer
@@ -98,12 +97,12 @@ class KafkaService:
     def outstanding(self) -> int:
         """Count the records that have no fate yet, or never got one before the client ended."""
         producer = self._producer
-        return self._left if producer is None else producer.outstanding()
+        return self._fates.without if producer is None else producer.outstanding()
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
         producer = self._producer
-        return self._left == 0 if producer is None else producer.flush(timeout)
+        return self._fates.without == 0 if producer is None else producer.flush(timeout)
 
     def health(self) -> Health:
         """Say how Kafka is doing, from figures at hand."""
@@ -133,7 +132,6 @@ class KafkaService:
         try:
             producer.close(timeout)
         finally:
-            self._left = producer.outstanding()
             self.publish = producer.publish
             self._producer = producer = None
             self._watcher.stop(max(deadline - time.monotonic(), 0.0) + LAST_WORDS)

@@ -71,6 +71,21 @@ def test_closing_delivers_first(
     assert (len(context.arrived), context.lost) == (500, [])
 
 
+@pytest.mark.parametrize("reports", ["failures", "all"])
+def test_a_record_on_its_way_in_while_another_thread_closes_has_a_fate(
+    black_hole: str, opened: Open, record: Make, ledger: Any, reports: str
+) -> None:
+    context = ledger()
+    backplane = opened(context, brokers=[black_hole], delivery_reports=reports)
+    backplane.publish(record(1))
+    on_its_way_in = backplane._publish
+    backplane.close(0)
+    late = record(2)
+    on_its_way_in(late)
+    assert (late, "closed") in context.lost
+    assert backplane.outstanding() == 0
+
+
 def test_nothing_is_started_after_close(black_hole: str, opened: Open, record: Make) -> None:
     backplane = opened(brokers=[black_hole])
     backplane.close(0)
