@@ -178,6 +178,9 @@ class KafkaBackplane(Backplane[KafkaOptions]):
                 self._is_starting = False
             self._failed_start = None
             self._publish = self._service.publish
+            if self._is_closed:  # while the client was being made
+                self.close(0)
+                raise DeliveryError("the backplane is closed")
 
     def _make_service(self) -> KafkaService:
         return KafkaService(self.options, self.context, self._topics, oauth_token=self._oauth_token)

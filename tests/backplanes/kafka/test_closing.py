@@ -93,6 +93,27 @@ def test_nothing_is_started_after_close(black_hole: str, opened: Open, record: M
         backplane.publish(record())
 
 
+def test_a_client_that_was_being_made_during_close_ends_too(
+    black_hole: str, record: Make, ledger: Any, until: Callable[..., None]
+) -> None:
+    class ClosedMeanwhile(KafkaBackplane):
+        """Another thread closes it at the worst moment."""
+
+        def _make_service(self) -> Any:
+            made = super()._make_service()
+            self.close(0)
+            return made
+
+    backplane = ClosedMeanwhile(KafkaOptions(brokers=[black_hole]))
+    backplane._context = ledger()
+    backplane.open()
+    with pytest.raises(DeliveryError, match="closed"):
+        backplane.publish(record())
+    with pytest.raises(DeliveryError, match="closed"):
+        backplane.publish(record())
+    until(lambda: not kafka_threads(), timeout=5)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_ctrl_c_ends_a_close_that_waits_for_a_broker_that_never_answers(black_hole: str) -> None:
     program = """
