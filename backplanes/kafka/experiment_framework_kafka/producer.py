@@ -18,7 +18,7 @@ from experiment_framework.plugin import (
 )
 
 from experiment_framework_kafka.client_call import client_call, is_inside_client_call
-from experiment_framework_kafka.errors import describe, error_of
+from experiment_framework_kafka.errors import describe, error_of, reason_of
 from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
@@ -40,6 +40,10 @@ SLICE: Final = 0.1
 PURGE_GRACE: Final = 0.3
 """Seconds that reports of taken-back records may take, beyond a budget that was used up."""
 
+HANGS_UP: Final = (
+    "connections were closed by the other side; perhaps that port wants another security.protocol"
+)
+
 
 class Complaints:
     """What a client complained of.
@@ -57,7 +61,11 @@ class Complaints:
 
     def note(self, error: KafkaError) -> None:
         """Take a complaint; called inside the client's calls."""
-        self.latest = describe(error)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own name
+            self.latest = describe(error)
+        elif self.latest is None:
+            # It says that, and not why. Only what a broker does without a word has no other error.
+            self.latest = f"{reason_of(error)}: {HANGS_UP}"
         if error.fatal():
             self.fatal = error.str()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
@@ -119,6 +120,13 @@ class KafkaService:
             linger=self._options.linger_ms / 1000,
         )
 
+    def _obstacle(self, producer: KafkaProducer) -> str:
+        """Say what records wait for, as far as that is known."""
+        if self._view.missing:
+            return f"no such topic: {', '.join(self._view.missing)}"
+        silence = producer.complaints.latest or self._view.error
+        return silence or "the time to close was too short for them"
+
     def close(self, timeout: float) -> None:
         """Deliver within the budget what can be, give the rest back, end the threads.
 
@@ -129,9 +137,15 @@ class KafkaService:
         if producer is None:
             return
         deadline = time.monotonic() + timeout
+        failed = self._fates.failed
         try:
             producer.close(timeout)
         finally:
+            if (taken_back := self._fates.failed - failed) > 0:
+                obstacle = self._obstacle(producer)
+                self._log.log(
+                    logging.WARNING, "%d records failed at close: %s", taken_back, obstacle
+                )
             self.publish = producer.publish
             self._producer = producer = None
             self._watcher.stop(max(deadline - time.monotonic(), 0.0) + LAST_WORDS)

@@ -60,6 +60,16 @@ def test_what_is_left_at_close_is_taken_back_and_reported(
     assert backplane.outstanding() == 0
 
 
+def test_close_says_what_the_records_waited_for(
+    opened: Open, record: Make, until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    backplane = opened(brokers=["127.0.0.1:1"])
+    backplane.publish(record())
+    until(lambda: backplane.health().details["lastComplaint"])
+    backplane.close(0.2)
+    until(lambda: "1 records failed at close: unreachable: 127.0.0.1:1" in caplog.text)
+
+
 def test_closing_delivers_first(
     kafka: EmbeddedKafka, opened: Open, record: Make, ledger: Any, topic: str
 ) -> None:
