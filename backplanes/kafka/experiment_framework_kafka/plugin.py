@@ -70,7 +70,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._service: KafkaService | None = None
         self._starter: threading.Thread | None = None
         self._failed_start: tuple[str, float] | None = None
-        self._is_closed = False
+        self._closed = threading.Event()
         self._publish: Callable[[Record], None] = self._first_publish
 
     def check(self, options: KafkaOptions) -> Iterator[Problem]:
@@ -111,7 +111,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         """Say how Kafka is doing, from what brokers and reports last said."""
         if self._service is not None:
             return self._service.health()
-        if self._is_closed:
+        if self._closed.is_set():
             return Health.judge(unhealthy=("the backplane is closed",))
         self._start_aside()
         if self._failed_start is not None:
@@ -120,7 +120,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
 
     def close(self, timeout: float) -> None:
         """Flush, take back what is left and report it as failed."""
-        self._is_closed = True
+        self._closed.set()
         self._publish = self._first_publish
         if self._service is not None:
             self._service.close(timeout)
@@ -160,7 +160,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             DeliveryError: It cannot be made; the next attempt is a second later at the earliest.
         """
         with self._starting:
-            if self._is_closed:
+            if self._closed.is_set():
                 raise DeliveryError("the backplane is closed")
             if self._service is not None:
                 return
@@ -178,7 +178,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
                 self._is_starting = False
             self._failed_start = None
             self._publish = self._service.publish
-            if self._is_closed:  # while the client was being made
+            if self._closed.is_set():  # while the client was being made
                 self.close(0)
                 raise DeliveryError("the backplane is closed")
 
