@@ -174,7 +174,7 @@ def _show(summary: Summary, timeout: float) -> None:
             "it and what follows it were not published"
         )
     if summary.interrupted:
-        rows["interrupted"] = "what follows the last line was not published"
+        rows["interrupted"] = "by Ctrl-C; lines that are not counted were not published"
     print_table(console(), facts({name: Text(text) for name, text in rows.items()}))
 
 
