@@ -39,7 +39,11 @@ __all__ = ["command"]
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option("--from-start", is_flag=True, help="Begin with the oldest event that is kept.")
-@click.option("--no-follow", is_flag=True, help="Print what is there, oldest first, and stop.")
+@click.option(
+    "--no-follow",
+    is_flag=True,
+    help="Print what is there and stop; in order within each file or partition.",
+)
 @json_option
 def command(
     config: Path,
