@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from experiment_framework.plugin import (
     Backplane,
@@ -23,9 +24,6 @@ from experiment_framework_kafka.checks import check_options
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.oauth import OAuthToken, TokenSource
 from experiment_framework_kafka.options import KafkaOptions
-from experiment_framework_kafka.provisioning import provision_topics
-from experiment_framework_kafka.reading import read_topics
-from experiment_framework_kafka.service import KafkaService
 from experiment_framework_kafka.settings import (
     Settings,
     admin_settings,
@@ -33,6 +31,9 @@ from experiment_framework_kafka.settings import (
     describable_settings,
 )
 from experiment_framework_kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from experiment_framework_kafka.service import KafkaService
 
 __all__ = ["KafkaBackplane"]
 
@@ -88,12 +89,18 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         return describable_settings(options, queue_size=max_queue_size, queue_bytes=max_queue_bytes)
 
     def open(self) -> None:
-        """Look whether the data plane and the options want the same reports; connect nowhere."""
+        """Look whether the data plane and the options want the same reports; connect nowhere.
+
+        Raises:
+            DeliveryError: They do not.
+        """
         if self.options.delivery_reports == "failures" and self.context.report_each:
             raise DeliveryError(
                 "deliveryReports: failures reports no deliveries, and something that is declared "
                 "needs each one: use auto or all"
             )
+        # The client's library takes longer to load than a first event should wait for it.
+        importlib.import_module("experiment_framework_kafka.service")
 
     def publish(self, record: Record) -> None:
         """Queue one record in librdkafka."""
@@ -127,11 +134,15 @@ class KafkaBackplane(Backplane[KafkaOptions]):
 
     def provision(self) -> Iterable[Provisioned]:
         """Create the topics that are missing, with the declared partitions, copies, retention."""
+        from experiment_framework_kafka.provisioning import provision_topics
+
         settings = self._with_token(admin_settings(self.options))
         return provision_topics(settings, self._topics.all, self.options.provision)
 
     def read(self, query: Query) -> Iterator[Stored]:
         """Read records back, oldest first within a partition."""
+        from experiment_framework_kafka.reading import read_topics
+
         settings = self._with_token(consumer_settings(self.options))
         return read_topics(settings, self._topics.of_types(query.event_types), query)
 
@@ -183,6 +194,8 @@ class KafkaBackplane(Backplane[KafkaOptions]):
                 raise DeliveryError("the backplane is closed")
 
     def _make_service(self) -> KafkaService:
+        from experiment_framework_kafka.service import KafkaService
+
         return KafkaService(self.options, self.context, self._topics, oauth_token=self._oauth_token)
 
     def _with_token(self, settings: Settings) -> dict[str, object]:

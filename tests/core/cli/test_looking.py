@@ -158,14 +158,16 @@ def test_plugins_are_listed_with_their_distributions(run: Run) -> None:
     assert "experiment-framework-kafka" in run("plugins").stdout
 
 
-def test_a_check_loads_only_what_it_needs(file_config: Path) -> None:
+@pytest.mark.parametrize("config", ["file_config", "kafka_config"])
+def test_a_check_loads_only_what_it_needs(config: str, request: pytest.FixtureRequest) -> None:
+    written: Path = request.getfixturevalue(config)
     program = (
         "import sys\n"
         "from experiment_framework._cli.main import experiment\n"
         "try:\n"
-        f"    experiment.main(['validate', {str(file_config)!r}])\n"
+        f"    experiment.main(['validate', {str(written)!r}])\n"
         "except SystemExit:\n"
-        "    heavy = {'rich', 'asyncio', 'confluent_kafka'} & set(sys.modules)\n"
+        "    heavy = {'rich', 'asyncio', 'ssl', 'confluent_kafka'} & set(sys.modules)\n"
         "    sys.exit(', '.join(heavy) or 0)\n"
     )
 
