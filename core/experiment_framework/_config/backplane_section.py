@@ -120,10 +120,12 @@ class BackplaneSection:
             self._refuse(refusal)
             return None
         try:
-            return self._registry.load_backplane(name, distribution)
+            plugin = self._registry.load_backplane(name, distribution)
+            option_fields(plugin.options_class)  # what its author got wrong shows here
         except PluginError as error:
             self._refuse(refuse(kind, str(error)))
             return None
+        return plugin
 
     def _check_keys(self) -> None:
         options = self.option_keys()
