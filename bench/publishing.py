@@ -19,7 +19,7 @@ from statistics import median
 from typing import Protocol, TypeAlias
 
 from confluent_kafka import KafkaError, Message, Producer
-from experiment_framework import DataPlane, Exposure
+from experiment_framework import DataPlane, DataPlaneOptions, Exposure
 from experiment_framework.envelope import Envelope, Record, encode
 
 from bench.report import Spread, percentiles, table
@@ -166,7 +166,10 @@ def _run(side: Side, events: int) -> Round:
 
 
 def _raw_producer(plane: DataPlane) -> Producer:
-    settings = dict(plane.hooks.client_settings(plane.hooks.options))
+    limits = DataPlaneOptions()
+    settings = plane.hooks.client_settings(
+        plane.hooks.options, limits.max_queue_size, limits.max_queue_bytes
+    )
     quiet = logging.getLogger("bench.client")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False

@@ -69,7 +69,7 @@ def is_plain(mapping: dict[Any, Any], levels: int = 3) -> bool:
         if type(key) is not str:
             return False
         kind = type(value)
-        if kind in _SCALARS:
+        if kind is str or kind is int or kind in _SCALARS:
             continue
         if kind is float:
             if value - value != 0.0:  # NaN or infinite

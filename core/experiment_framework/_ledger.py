@@ -116,6 +116,10 @@ class Ledger:
         spooled: Counts records on disk that are not handed to the backplane.
         recovered: Counts records adopted from earlier processes.
         lost_on_disk: Counts records that the disk lost, by reason.
+
+    Attributes:
+        surplus: How many more fates than records there were at the last count: a mistake of the
+            backplane, unless publishes were running.
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class Ledger:
         self._cells: dict[weakref.ref[_Owner], Cell] = {}
         self._ended = Cell()
         self._delivered = 0
+        self.surplus = 0
 
     def cell(self) -> Cell:
         """Give the calling thread's own counts."""
@@ -170,6 +175,8 @@ class Ledger:
             recovered = self._recovered()
             offered = _sum(cells, "offered")
         settled = refused + disabled + sampled_out + dropped.total() + failed + delivered
+        pending = offered + recovered - settled - spooled
+        self.surplus = max(-pending, 0)
         return Stats(
             offered=offered,
             recovered=recovered,
@@ -179,7 +186,7 @@ class Ledger:
             dropped=dict(dropped),
             failed=failed,
             delivered=delivered,
-            pending=max(offered + recovered - settled - spooled, 0),
+            pending=max(pending, 0),
             spooled=spooled,
         )
 

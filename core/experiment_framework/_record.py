@@ -41,14 +41,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def headers(self) -> list[tuple[str, str]]:
         """Give the headers that travel beside the body; their bytes are UTF-8."""
-        headers = [
+        correlation_id = self.correlation_id
+        if correlation_id is None:
+            return [
+                ("event-id", self.event_id),
+                ("event-type", self.event_type),
+                ("schema-version", self.schema_version),
+            ]
+        return [
             ("event-id", self.event_id),
             ("event-type", self.event_type),
             ("schema-version", self.schema_version),
+            ("correlation-id", correlation_id),
         ]
-        if self.correlation_id is not None:
-            headers.append(("correlation-id", self.correlation_id))
-        return headers
 
     @classmethod
     def from_body(cls, body: bytes) -> Record:

@@ -42,6 +42,8 @@ def current_correlation_id() -> str | None:
 
 def _current_trace_id() -> str | None:
     trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
     # Another thread may be in the middle of importing it.
     get_current_span = getattr(trace, "get_current_span", None)
     if get_current_span is None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
 from experiment_framework import _lifetime
@@ -19,7 +20,6 @@ from experiment_framework.health import Health
 from experiment_framework.results import Breakdown, DeliveryReport, FlushResult, Receipt, Stats
 
 if TYPE_CHECKING:
-    from os import PathLike
     from uuid import UUID
 
     from experiment_framework._ledger import Cell
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from experiment_framework.plugin import Backplane, Provisioned, Query, Step, Stored
 
 __all__ = ["DataPlane"]
+
+_SLICE = 0.1
+"""Longest single wait in seconds: Ctrl-C gets through, and what was told meanwhile is seen."""
 
 
 class DataPlane:
@@ -47,7 +50,9 @@ class DataPlane:
 
     Raises:
         ConfigError: The options contradict each other, or the backplane finds a problem in its own.
+        DeliveryError: The backplane could not be opened.
         HookError: The backplane does not follow the plugin API.
+        TypeError: A configuration was given: that is for `from_config`.
     """
 
     def __init__(
@@ -109,6 +114,8 @@ class DataPlane:
 
         Raises:
             ConfigError: With every problem in it, each with its place.
+            DeliveryError: The backplane could not be opened.
+            TypeError: The source is none of these.
         """
         from experiment_framework._config import load
 
@@ -196,8 +203,12 @@ class DataPlane:
                 return receipt
             if self._delivery.reports_each:
                 _wait_in_slices(told, deadline)
-            elif self._delivery.outlet.flush(max(0.0, deadline - time.monotonic())):
-                waiter.settle(Receipt(receipt.event_id, "delivered"))
+            else:
+                while not told.is_set() and time.monotonic() < deadline:
+                    slice_ends = min(time.monotonic() + _SLICE, deadline)
+                    if self._delivery.outlet.flush(max(0.0, slice_ends - time.monotonic())):
+                        waiter.settle(Receipt(receipt.event_id, "delivered"))
+                    _wait_in_slices(told, slice_ends)  # where the flush came back at once
             return waiter.receipt or _unknown(receipt)
         finally:
             self._delivery.settlement.discard(prepared.event_id, waiter)
@@ -284,7 +295,14 @@ class DataPlane:
         return result
 
     def _say_what_was_lost(self, result: FlushResult) -> None:
-        if not result.is_complete:
+        surplus = self._delivery.ledger.surplus
+        if surplus:
+            self._log.report(
+                "fates",
+                f"the backplane {self._hooks.name} told more fates than it took records "
+                f"({surplus} too many): each record has one, told once",
+            )
+        elif not result.is_complete:
             self._log.report(
                 "close",
                 f"closed with {result.failed} events failed, {result.dropped} dropped and "
@@ -374,6 +392,11 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
 
     if isinstance(backplane, Hooks):
         return backplane
+    if isinstance(backplane, str | PathLike | Mapping):
+        kind = type(backplane).__name__
+        raise TypeError(
+            f"expected a backplane, got {kind}; DataPlane.from_config takes a configuration"
+        )
     options = getattr(backplane, "options", None)
     hooks = resolve(backplane, name=type(backplane).__name__, options=options)
     problems = hooks.check(options)
@@ -389,4 +412,4 @@ def _unknown(receipt: Receipt) -> Receipt:
 def _wait_in_slices(told: threading.Event, deadline: float) -> None:
     """Wait in short slices, so that Ctrl-C gets through on every platform."""
     while not told.is_set() and (left := deadline - time.monotonic()) > 0:
-        told.wait(min(left, 0.1))
+        told.wait(min(left, _SLICE))

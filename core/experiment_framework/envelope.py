@@ -115,9 +115,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     metadata: dict[str, Any] = msgspec.field(default_factory=lambda: {})  # noqa: PIE807  # as above
     extra: dict[str, Any] | None = msgspec.field(default=None, name="$extra")
 
-    @classmethod
+    @staticmethod
     def around(
-        cls,
         event: Event,
         *,
         event_id: str | UUID | None = None,
@@ -129,22 +128,32 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
         Raises:
             EventError: An id is neither a string nor a UUID, or it is empty.
         """
-        event_type = event.event_type
-        return cls(
-            event_id=(
-                str(uuid7()) if event_id is None else check_id(event_type, "event_id", event_id)
-            ),
-            timestamp=datetime.now(UTC),
-            event_type=event_type,
-            schema_version=SCHEMA_VERSION,
-            payload=event,
-            correlation_id=(
-                None
-                if correlation_id is None
-                else check_id(event_type, "correlation_id", correlation_id)
-            ),
-            metadata={} if metadata is None else metadata,
-        )
+        return wrap(event, event_id, correlation_id, metadata)
+
+
+def wrap(
+    event: Event,
+    event_id: str | UUID | None,
+    correlation_id: str | UUID | None,
+    metadata: dict[str, Any] | None,
+) -> Envelope:
+    """Do what `Envelope.around` does; by position, for keywords cost as much as all the rest."""
+    event_type = event.event_type
+    if event_id is None:
+        event_id = str(uuid7())
+    elif type(event_id) is not str or not event_id:
+        event_id = check_id(event_type, "event_id", event_id)
+    if correlation_id is not None and (type(correlation_id) is not str or not correlation_id):
+        correlation_id = check_id(event_type, "correlation_id", correlation_id)
+    return Envelope(
+        event_id=event_id,
+        timestamp=datetime.now(UTC),
+        event_type=event_type,
+        schema_version=SCHEMA_VERSION,
+        payload=event,
+        correlation_id=correlation_id,
+        metadata={} if metadata is None else metadata,
+    )
 
 
 _encode_json = msgspec.json.Encoder().encode
@@ -171,48 +180,63 @@ def encode(envelope: Envelope) -> Record:
         EventError: A value has no JSON form, or an id or the metadata are not what they must be;
             ``field`` says which, in Python names.
     """
+    return encode_wrapped(envelope) if _is_as_wrapped(envelope) else _encode_patiently(envelope)
+
+
+def _is_as_wrapped(envelope: Envelope) -> bool:
+    """Whether an envelope's own parts are of the exact types, and this release's, as by `wrap`."""
+    payload: Any = envelope.payload
+    correlation_id = envelope.correlation_id
+    return (
+        type(payload) in _READERS
+        and type(envelope.event_type) is str
+        and envelope.event_type == payload.event_type
+        and (type(envelope.event_id) is str and envelope.event_id != "")
+        and (correlation_id is None or (type(correlation_id) is str and correlation_id != ""))
+        and type(envelope.schema_version) is str
+        and envelope.schema_version == SCHEMA_VERSION
+        and type(envelope.timestamp) is datetime
+        and envelope.timestamp.tzinfo is UTC
+        and envelope.extra is None
+    )
+
+
+def encode_wrapped(envelope: Envelope) -> Record:
+    """Do what `encode` does of an envelope that `wrap` made: its own parts need no second look.
+
+    Raises:
+        EventError: As `encode`.
+    """
     # msgspec alone turns NaN into null without a trace, drops the fraction of a whole second, and
     # takes any type in any field: what goes to it directly has been looked at.
     event: Any = envelope.payload
-    read = _READERS.get(type(event))
-    if read is None:
-        return _encode_patiently(envelope)
-    nested, extra, timestamp, experiment_name, variant_key, subject_id, tenant_id = read(event)
-    event_id = envelope.event_id
-    event_type = envelope.event_type
-    correlation_id = envelope.correlation_id
+    nested, extra, timestamp, experiment_name, variant_key, subject_id, tenant_id = _READERS[
+        type(event)
+    ](event)
     metadata = envelope.metadata
     body = None
     try:
         if (
             (nested is None or is_plain(nested))
-            and type(metadata) is dict
-            and (not metadata or is_plain(metadata))
-            and (type(event_id) is str and event_id)
-            and (correlation_id is None or (type(correlation_id) is str and correlation_id))
-            and event_type == event.event_type
-            and envelope.schema_version == SCHEMA_VERSION
-            and envelope.timestamp.tzinfo is UTC
+            and (type(metadata) is dict and (not metadata or is_plain(metadata)))
             and extra is None
-            and envelope.extra is None
         ):
-            if not (timestamp.microsecond and envelope.timestamp.microsecond):
-                envelope = _with_fractions(envelope, event)
-            body = _encode_json(envelope)
+            has_fractions = timestamp.microsecond and envelope.timestamp.microsecond
+            body = _encode_json(envelope if has_fractions else _with_fractions(envelope, event))
     except Exception:  # noqa: BLE001  # the patient encoder finds out what is wrong and where
         body = None
     if body is None:
         return _encode_patiently(envelope)
     return Record(
-        event_id=event_id,
-        event_type=event_type,
+        event_id=envelope.event_id,
+        event_type=envelope.event_type,
         schema_version=SCHEMA_VERSION,
         timestamp=timestamp,
         experiment_name=experiment_name,
         variant_key=variant_key,
         subject_id=subject_id,
         tenant_id=tenant_id,
-        correlation_id=correlation_id,
+        correlation_id=envelope.correlation_id,
         body=body,
     )
 

@@ -4,10 +4,13 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from experiment_framework import (
+    ConfigError,
     DataPlane,
     ErrorEvent,
     EventError,
@@ -17,8 +20,15 @@ from experiment_framework import (
     Stats,
     correlation,
 )
-from experiment_framework.plugin import Query, UnsupportedError
-from sinks import BatchSink, Control, SelfQueueing
+from experiment_framework.errors import HookError
+from experiment_framework.plugin import (
+    Backplane,
+    DeliveryError,
+    Query,
+    Record,
+    UnsupportedError,
+)
+from sinks import BatchSink, Control, NoOptions, SelfQueueing
 
 MakePlane = Callable[..., DataPlane]
 
@@ -127,6 +137,32 @@ def test_what_is_no_event_is_refused(
     with pytest.raises(EventError, match="is no event"):
         plane.publish(not_an_event)  # type: ignore[arg-type]  # the mistake under test
     assert plane.stats().refused == 1
+
+
+def test_an_event_class_in_place_of_an_event_is_named(
+    make_plane: MakePlane, sink: BatchSink
+) -> None:
+    with pytest.raises(EventError, match="Exposure: is a class; publish an event made of it"):
+        make_plane(sink).publish(Exposure)  # type: ignore[arg-type]  # the mistake under test
+
+
+@pytest.mark.parametrize("configuration", ["kafka", Path("experiments.yaml"), {}])
+def test_a_configuration_in_place_of_a_backplane_is_told_where_it_belongs(
+    configuration: object,
+) -> None:
+    with pytest.raises(TypeError, match=r"DataPlane\.from_config takes a configuration"):
+        DataPlane(configuration)
+
+
+@pytest.mark.parametrize("source", [None, 7, b"experiments.yaml"])
+def test_what_is_no_configuration_is_named(source: object) -> None:
+    with pytest.raises(TypeError, match="a path, its text or a mapping, not"):
+        DataPlane.from_config(source)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_an_empty_string_is_a_configuration_that_has_nothing_in_it() -> None:
+    with pytest.raises(ConfigError, match="nothing is in it"):
+        DataPlane.from_config("")
 
 
 def test_without_room_the_newest_event_is_dropped_and_counted(
@@ -259,6 +295,27 @@ def test_waiting_calls_learn_a_fate_while_others_go_on_publishing(
     plane = make_plane(Busy())
     assert plane.publish_and_wait(exposure, 5).status == "delivered"
     assert asyncio.run(plane.apublish(exposure, 5)).status == "delivered"
+
+
+def test_waiting_calls_come_back_with_a_fate_that_is_told_while_others_wait_on(
+    make_plane: MakePlane, exposure: Exposure
+) -> None:
+    class Rejecting(Busy):
+        """Takes what it will not keep, and never gets rid of what others gave it."""
+
+        def publish(self, record: Record) -> None:
+            threading.Timer(0.05, self.context.failed, (record, "rejected")).start()
+
+        def flush(self, timeout: float) -> bool:
+            threading.Event().wait(timeout)
+            return False
+
+    plane = make_plane(Rejecting())
+    started = time.monotonic()
+    assert plane.publish_and_wait(exposure, 30).reason == "rejected"
+    assert asyncio.run(plane.apublish(exposure, 30)).reason == "rejected"
+    assert time.monotonic() - started < 15
+    plane.close(0)
 
 
 def test_waiting_calls_claim_nothing_of_a_flush_that_settled_nothing(
@@ -427,6 +484,56 @@ def test_hooks_that_raise_are_logged_and_take_nothing_down(
         "the backplane Clumsy failed to flush",
         "the backplane Clumsy failed to close",
     ]
+
+
+def test_a_health_hook_that_gives_something_else_is_named(exposure: Exposure) -> None:
+    class Chatty(SelfQueueing):
+        """Answers in its own words."""
+
+        def health(self) -> Health:
+            return "fine"  # type: ignore[return-value]  # the mistake under test
+
+    health = DataPlane(Chatty()).health()
+    assert health.status == "UNHEALTHY"
+    assert health.message.endswith("its hook 'health' gave 'fine', which is no Health")
+
+
+def test_a_count_of_outstanding_records_that_is_no_number_is_refused_at_once() -> None:
+    class Wordy(SelfQueueing):
+        """Counts in words."""
+
+        def outstanding(self) -> int:
+            return "none"  # type: ignore[return-value]  # the mistake under test
+
+    with pytest.raises(HookError, match="hook 'outstanding' gave 'none', which is no number"):
+        DataPlane(Wordy())
+
+
+def test_a_backplane_that_cannot_be_opened_is_named_with_the_reason() -> None:
+    class Offline(SelfQueueing):
+        """Connects too early."""
+
+        def open(self) -> None:
+            raise ConnectionError("no route")
+
+    with pytest.raises(DeliveryError, match="Offline cannot be opened: ConnectionError: no route"):
+        DataPlane(Offline())
+
+
+def test_a_fate_that_is_told_twice_is_said_to_be_the_backplanes_mistake(
+    exposure: Exposure, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Twice(Backplane[NoOptions]):
+        """Tells every fate twice."""
+
+        def publish(self, record: Record) -> None:
+            self.context.delivered(record)
+            self.context.delivered(record)
+
+    plane = DataPlane(Twice(NoOptions()))
+    plane.publish(exposure)
+    plane.close()
+    assert "the backplane Twice told more fates than it took records (1 too many)" in caplog.text
 
 
 def test_ctrl_c_during_close_lets_go_at_once(exposure: Exposure) -> None:

@@ -33,7 +33,9 @@ from experiment_framework.envelope import (
     _encode_patiently,
     check_metadata,
     encode,
+    encode_wrapped,
     new_event_id,
+    wrap,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -186,6 +188,28 @@ def test_attributes_are_read_when_the_event_is_encoded() -> None:
 @settings(deadline=None)
 def test_both_ways_through_the_encoder_write_the_same_bytes(given_envelope: Envelope) -> None:
     assert _encode_patiently(given_envelope) == encode(given_envelope)
+
+
+class Name(str):
+    __slots__ = ()
+
+
+class Said(dict[str, Any]):
+    pass
+
+
+@given(
+    events,
+    st.none() | names | names.map(Name) | st.uuids(),
+    st.none() | names | names.map(Name) | st.uuids(),
+    st.none() | json_objects | json_objects.map(Said),
+)
+@settings(deadline=None)
+def test_an_envelope_that_was_just_made_is_encoded_as_any_other(
+    event: Event, event_id: Any, correlation_id: Any, metadata: dict[str, Any] | None
+) -> None:
+    made = wrap(event, event_id, correlation_id, metadata)
+    assert encode_wrapped(made) == encode(made) == _encode_patiently(made)
 
 
 @given(envelopes)

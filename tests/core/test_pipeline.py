@@ -33,14 +33,14 @@ class Answer(Step[NoOptions]):
 
     phase = Phase.DECIDE
 
-    def __init__(self, answer: SampledOut | Exception) -> None:
+    def __init__(self, answer: object) -> None:
         super().__init__(NoOptions())
         self._answer = answer
 
     def apply(self, envelope: Envelope) -> Envelope | SampledOut:
         if isinstance(self._answer, Exception):
             raise self._answer
-        return self._answer
+        return self._answer  # type: ignore[return-value]  # a step may be careless
 
 
 def test_steps_run_in_the_order_of_their_phases(exposure: Exposure) -> None:
@@ -81,6 +81,26 @@ def test_an_event_whose_step_fails_does_not_leave(
     assert (receipt.status, receipt.reason) == ("dropped", "step_failed")
     plane.flush(5)
     assert control.records == []
+
+
+@pytest.mark.parametrize("answer", [None, True, {"reason": "a"}, "sampled out"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_event_whose_step_answers_something_else_does_not_leave(
+    make_plane: MakePlane,
+    sink: BatchSink,
+    control: Control,
+    exposure: Exposure,
+    answer: object,
+    others: int,
+) -> None:
+    steps = [Answer(answer), *[Stamp(Phase.REDACT)] * others]
+    plane = make_plane(sink, steps=steps)
+    receipt = plane.publish(exposure)
+    assert (receipt.status, receipt.reason) == ("dropped", "step_failed")
+    plane.flush(5)
+    assert control.records == []
+    stats = plane.stats()
+    assert (stats.offered, stats.dropped, stats.pending) == (1, {"step_failed": 1}, 0)
 
 
 def test_a_step_may_refuse_an_event(

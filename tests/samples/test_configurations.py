@@ -71,7 +71,7 @@ def test_security_reaches_the_client_and_the_secret_is_masked(
     config = load(SECURE, registry=registry, environ=environ)
     hooks = config.backplane.create(config.backplane_options)
 
-    settings = hooks.client_settings(config.backplane_options)
+    settings = hooks.client_settings(config.backplane_options, 1, 1024)
 
     assert settings["security.protocol"] == "SASL_SSL"
     assert settings["sasl.mechanisms"] == "SCRAM-SHA-512"

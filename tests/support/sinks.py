@@ -21,7 +21,7 @@ class BatchSink(Backplane[NoOptions]):
         super().__init__(NoOptions())
         self._gate = threading.Event()
         self._gate.set()
-        self._failures: deque[Exception] = deque()
+        self._failures: deque[BaseException] = deque()
         self._batches: list[list[Record]] = []
 
     def write_batch(self, records: Sequence[Record]) -> None:
@@ -46,7 +46,7 @@ class Control:
     def release(self) -> None:
         self._sink._gate.set()
 
-    def fail_next(self, *errors: Exception) -> None:
+    def fail_next(self, *errors: BaseException) -> None:
         self._sink._failures.extend(errors)
 
     @property

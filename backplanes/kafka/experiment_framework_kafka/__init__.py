@@ -1,6 +1,7 @@
 """Apache Kafka as a backplane: ``type: kafka``."""
 
-from experiment_framework_kafka.embedded import EmbeddedKafka
+from typing import TYPE_CHECKING
+
 from experiment_framework_kafka.oauth import OAuthToken
 from experiment_framework_kafka.options import (
     KafkaOptions,
@@ -9,6 +10,9 @@ from experiment_framework_kafka.options import (
     TopicsOptions,
 )
 from experiment_framework_kafka.plugin import KafkaBackplane
+
+if TYPE_CHECKING:
+    from experiment_framework_kafka.embedded import EmbeddedKafka
 
 __all__ = [
     "EmbeddedKafka",
@@ -19,3 +23,12 @@ __all__ = [
     "SecurityOptions",
     "TopicsOptions",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load the client's library only where it is used: options are checked without it."""
+    if name == "EmbeddedKafka":
+        from experiment_framework_kafka.embedded import EmbeddedKafka
+
+        return EmbeddedKafka
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

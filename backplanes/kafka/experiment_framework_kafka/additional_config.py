@@ -12,10 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from confluent_kafka import KafkaException, Producer
 from experiment_framework.plugin import Problem
 
-from experiment_framework_kafka.errors import error_of
 from experiment_framework_kafka.options import KafkaOptions, Setting
 from experiment_framework_kafka.properties import PROPERTIES
 from experiment_framework_kafka.settings import is_secret, setting_text
@@ -159,6 +157,10 @@ def _refused_by_librdkafka(name: str, value: Setting) -> Problem | None:
 
     An error about that name says that the one before it passed.
     """
+    from confluent_kafka import KafkaException, Producer
+
+    from experiment_framework_kafka.errors import error_of
+
     try:
         Producer({name: setting_text(value), _SENTINEL: ""})
     except KafkaException as error:

@@ -40,7 +40,8 @@ def _brokers(options: KafkaOptions) -> Iterator[Problem]:
         host, _, port = broker.rpartition(":")
         is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= LARGEST_PORT
         has_brackets = host.startswith("[") and host.endswith("]")
-        if not is_port or not host or "/" in host or (":" in host and not has_brackets):
+        is_host = host.split() == [host] and "/" not in host and (has_brackets or ":" not in host)
+        if not is_port or not is_host:
             yield Problem(
                 message="is no address of a broker",
                 path=("brokers", index),

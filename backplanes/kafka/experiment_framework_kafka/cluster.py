@@ -6,14 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]  # theirs, not marked so
 
 from experiment_framework_kafka.client_call import client_call
 from experiment_framework_kafka.errors import describe, error_of
 from experiment_framework_kafka.logs import ClientLog
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]  # theirs, not marked so
 
 __all__ = ["ClusterView", "Watcher"]
 

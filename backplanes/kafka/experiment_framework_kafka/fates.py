@@ -51,12 +51,14 @@ class Fates:
         failed: Records reported as failed so far.
         last_failure: Reason and monotonic time of the latest failure.
         is_closing: Whether there will be no next client.
+        without: Records that had no fate when they were taken back at the end.
     """
 
     def __init__(
         self, context: Context, log: ClientLog, backlog: Backlog, *, is_idempotent: bool
     ) -> None:
         self.failed = 0
+        self.without = 0
         self.last_failure: tuple[str, float] | None = None
         self.is_closing = False
         self._context = context

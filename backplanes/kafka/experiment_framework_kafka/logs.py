@@ -19,7 +19,7 @@ CAPACITY: Final = 1000
 """Lines that wait at once; later ones are counted and left out."""
 
 LINES_PER_PERIOD: Final = 10
-"""Lines that are written in one period; an unreachable broker alone makes hundreds."""
+"""Different lines that are written in one period; an unreachable broker makes hundreds."""
 
 PERIOD: Final = 60.0
 """Seconds."""
@@ -35,7 +35,7 @@ class ClientLog:
     def __init__(self) -> None:
         self.skipped = 0
         self._lines: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._written = 0
+        self._written: set[str] = set()
         self._told = 0
         self._period_ends = 0.0
 
@@ -64,12 +64,14 @@ class ClientLog:
         now = time.monotonic()
         if now >= self._period_ends:
             self._period_ends = now + PERIOD
-            self._written = 0
+            self._written.clear()
             if self.skipped > self._told:
                 _logger.warning("%d log lines of librdkafka left out", self.skipped - self._told)
                 self._told = self.skipped
-        if self._written < LINES_PER_PERIOD or level < logging.INFO:
-            self._written += level >= logging.INFO
+        if level < logging.INFO:
             _logger.log(level, "%s", text)
-        else:
+        elif text in self._written or len(self._written) >= LINES_PER_PERIOD:
             self.skipped += 1
+        else:
+            self._written.add(text)
+            _logger.log(level, "%s", text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from experiment_framework.plugin import (
     Backplane,
@@ -24,9 +25,6 @@ from experiment_framework_kafka.client_call import forget_client_calls
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.oauth import OAuthToken, TokenSource
 from experiment_framework_kafka.options import KafkaOptions
-from experiment_framework_kafka.provisioning import provision_topics
-from experiment_framework_kafka.reading import read_topics
-from experiment_framework_kafka.service import KafkaService
 from experiment_framework_kafka.settings import (
     Settings,
     admin_settings,
@@ -34,6 +32,9 @@ from experiment_framework_kafka.settings import (
     describable_settings,
 )
 from experiment_framework_kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from experiment_framework_kafka.service import KafkaService
 
 __all__ = ["KafkaBackplane"]
 
@@ -66,7 +67,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._oauth_token = oauth_token
         self._allow_unsafe_settings = allow_unsafe_settings
         self._topics = TopicNames(options)
-        self._is_closed = False
+        self._closed = threading.Event()
         self._begin()
 
     def _begin(self) -> None:
@@ -86,17 +87,25 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             allow_unsafe=self._allow_unsafe_settings,
         )
 
-    def client_settings(self, options: KafkaOptions) -> Mapping[str, str]:
-        """Say what the options become for librdkafka, secrets masked."""
-        return describable_settings(options)
+    def client_settings(
+        self, options: KafkaOptions, max_queue_size: int, max_queue_bytes: int
+    ) -> Mapping[str, str]:
+        """Say what librdkafka's producer is given, secrets masked."""
+        return describable_settings(options, queue_size=max_queue_size, queue_bytes=max_queue_bytes)
 
     def open(self) -> None:
-        """Look whether the data plane and the options want the same reports; connect nowhere."""
+        """Look whether the data plane and the options want the same reports; connect nowhere.
+
+        Raises:
+            DeliveryError: They do not.
+        """
         if self.options.delivery_reports == "failures" and self.context.report_each:
             raise DeliveryError(
                 "deliveryReports: failures reports no deliveries, and something that is declared "
                 "needs each one: use auto or all"
             )
+        # The client's library takes longer to load than a first event should wait for it.
+        importlib.import_module("experiment_framework_kafka.service")
 
     def publish(self, record: Record) -> None:
         """Queue one record in librdkafka."""
@@ -114,7 +123,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         """Say how Kafka is doing, from what brokers and reports last said."""
         if self._service is not None:
             return self._service.health()
-        if self._is_closed:
+        if self._closed.is_set():
             return Health.judge(unhealthy=("the backplane is closed",))
         self._start_aside()
         if self._failed_start is not None:
@@ -123,7 +132,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
 
     def close(self, timeout: float) -> None:
         """Flush, take back what is left and report it as failed."""
-        self._is_closed = True
+        self._closed.set()
         self._publish = self._first_publish
         if self._service is not None:
             self._service.close(timeout)
@@ -131,17 +140,23 @@ class KafkaBackplane(Backplane[KafkaOptions]):
     def after_fork(self) -> None:
         """Leave the parent process its client; this process makes its own at first use."""
         forget_client_calls()
+        if not self._closed.is_set():
+            self._closed = threading.Event()  # whose lock somebody may have held
         if self._service is not None:
             self._service.leave_to_parent()
         self._begin()
 
     def provision(self) -> Iterable[Provisioned]:
         """Create the topics that are missing, with the declared partitions, copies, retention."""
+        from experiment_framework_kafka.provisioning import provision_topics
+
         settings = self._with_token(admin_settings(self.options))
         return provision_topics(settings, self._topics.all, self.options.provision)
 
     def read(self, query: Query) -> Iterator[Stored]:
         """Read records back, oldest first within a partition."""
+        from experiment_framework_kafka.reading import read_topics
+
         settings = self._with_token(consumer_settings(self.options))
         return read_topics(settings, self._topics.of_types(query.event_types), query)
 
@@ -170,7 +185,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             DeliveryError: It cannot be made; the next attempt is a second later at the earliest.
         """
         with self._starting:
-            if self._is_closed:
+            if self._closed.is_set():
                 raise DeliveryError("the backplane is closed")
             if self._service is not None:
                 return
@@ -188,8 +203,13 @@ class KafkaBackplane(Backplane[KafkaOptions]):
                 self._is_starting = False
             self._failed_start = None
             self._publish = service.publish
+            if self._closed.is_set():  # while the client was being made
+                self.close(0)
+                raise DeliveryError("the backplane is closed")
 
     def _make_service(self) -> KafkaService:
+        from experiment_framework_kafka.service import KafkaService
+
         return KafkaService(
             self.options,
             self.context,
@@ -199,7 +219,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         )
 
     def _switch_to(self, publish: Callable[[Record], None]) -> None:
-        if not self._is_closed:
+        if not self._closed.is_set():
             self._publish = publish
 
     def _with_token(self, settings: Settings) -> dict[str, object]:

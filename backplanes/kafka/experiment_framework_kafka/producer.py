@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -19,11 +18,12 @@ from experiment_framework.plugin import (
 )
 
 from experiment_framework_kafka.client_call import client_call, is_inside_client_call
-from experiment_framework_kafka.errors import describe, error_of
+from experiment_framework_kafka.errors import describe, error_of, reason_of
 from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
 from experiment_framework_kafka.progress import Progress
+from experiment_framework_kafka.timestamps import LONG_AGO, latest_day, message_time
 from experiment_framework_kafka.topics import TopicNames
 
 __all__ = ["Complaints", "KafkaProducer", "refuse"]
@@ -46,9 +46,9 @@ BRIEFLY: Final = 0.005
 PURGE_GRACE: Final = 0.3
 """Seconds that reports of taken-back records may take, beyond a budget that was used up."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_FAR_FUTURE_MS: Final = 59 * 60 * 1000
+HANGS_UP: Final = (
+    "connections were closed by the other side; perhaps that port wants another security.protocol"
+)
 
 
 class Complaints:
@@ -67,7 +67,11 @@ class Complaints:
 
     def note(self, error: KafkaError) -> None:
         """Take a complaint; called inside the client's calls."""
-        self.latest = describe(error)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own name
+            self.latest = describe(error)
+        elif self.latest is None:
+            # It says that, and not why. Only what a broker does without a word has no other error.
+            self.latest = f"{reason_of(error)}: {HANGS_UP}"
         if error.fatal():
             self.fatal = error.str()
 
@@ -121,6 +125,7 @@ class KafkaProducer:
         self._topics = topics
         self._largest = int(str(settings["message.max.bytes"]))
         self._publishers_polls = 0
+        self._is_taken_back = False
         self._stopping = threading.Event()
         handlers: dict[str, object] = {
             "error_cb": self.complaints.note,
@@ -152,15 +157,19 @@ class KafkaProducer:
         topics = self._topics.by_type
         next_partition = self._round_robin.next
         report = self._fates.report
-        horizon = 0
+        day = LONG_AGO
 
         def publish(record: Record) -> None:
-            nonlocal horizon
+            nonlocal day
             topic = topics[record.event_type]
-            moment = (record.timestamp - _EPOCH) // _MILLISECOND
-            if not 0 < moment < horizon:
-                horizon = int(time.time() * 1000) + _FAR_FUTURE_MS
-                moment = _acceptable(moment, horizon)
+            start, start_ms = day
+            since = record.timestamp - start
+            if since.days:
+                moment = message_time(record.timestamp)
+                if since.days > 0:
+                    day = latest_day()
+            else:
+                moment = start_ms + since.seconds * 1000 + since.microseconds // 1000
             if key_of is None:
                 key, partition = None, next_partition(topic)
             else:
@@ -174,7 +183,9 @@ class KafkaProducer:
                 arguments = (topic, record.body, key, partition, callback, None, moment, headers)
                 self._try_again(error, record, arguments)
             self.accepted = accepted = self.accepted + 1
-            if not accepted % POLL_EVERY:
+            if self._is_taken_back:  # while this thread was on its way in
+                self._take_back()
+            elif not accepted % POLL_EVERY:
                 self._publishers_polls += 1
                 self.poll()
 
@@ -304,6 +315,8 @@ class KafkaProducer:
         try:
             self.flush(timeout)
         finally:
+            # Whoever publishes looks at it last, so each record is seen by one of the two.
+            self._is_taken_back = True
             try:
                 self._take_back()
             finally:
@@ -318,6 +331,7 @@ class KafkaProducer:
         if self.outstanding() and not is_inside_client_call():
             self._purge()
             self.flush(PURGE_GRACE)
+        self._fates.without = self.outstanding()
 
     def _purge(self) -> None:
         with client_call():
@@ -327,12 +341,3 @@ class KafkaProducer:
 def refuse(_record: Record) -> None:
     """Take nothing: what publishes through a client that is closed."""
     raise DeliveryError("the client is closed")
-
-
-def _acceptable(moment: int, horizon: int) -> int:
-    """Give a record's timestamp in ms; now, where the event's own would be refused.
-
-    Brokers refuse the whole batch of a record from before 1970, or by default from more than an
-    hour ahead: a wrong clock must not cost neighbours. The envelope keeps the event's own time.
-    """
-    return moment if 0 < moment < horizon else int(time.time() * 1000)

@@ -6,7 +6,7 @@ list is for suggestions and ranges; whether a name exists is asked of the instal
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Final
 
 import msgspec
@@ -35,5 +35,5 @@ class _Reference(msgspec.Struct):
 
 
 PROPERTIES: Final = msgspec.json.decode(
-    (files(__package__) / "librdkafka_properties.json").read_bytes(), type=_Reference
+    get_data(__package__, "librdkafka_properties.json") or b"", type=_Reference
 ).properties

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -136,6 +135,10 @@ def _file(security: SecurityOptions, field: str) -> Iterator[Problem]:
 
 
 def _certificates(security: SecurityOptions) -> Iterator[Problem]:
+    if security.ca_file is None and security.cert_file is None:
+        return
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if security.ca_file is not None:
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 # The watcher's first answer would load it: a process forked meanwhile would wait for that for ever.
@@ -75,6 +75,7 @@ class KafkaService:
         self._switching = threading.Lock()
         self._is_closed = False
         self._watcher: Watcher | None = None
+        self._complaints = Complaints()
         self._succession = Succession(
             self._make_producer,
             self._fates,
@@ -119,15 +120,14 @@ class KafkaService:
             if self._is_closed:
                 return
             self.publish = producer.publish
+            self._complaints = producer.complaints
             self._use(producer.publish)
             if self._watcher is not None:
                 self._watcher.stop(LAST_WORDS)
-            self._watcher = Watcher(
-                producer.client, self._view, self._log, partial(self._answered, producer.complaints)
-            )
+            self._watcher = Watcher(producer.client, self._view, self._log, self._answered)
 
-    def _answered(self, complaints: Complaints) -> None:
-        complaints.latest = None
+    def _answered(self) -> None:
+        self._complaints.latest = None
         self._round_robin.learn(self._view.partitions)
 
     def outstanding(self) -> int:
@@ -154,6 +154,15 @@ class KafkaService:
             linger=self._options.linger_ms / 1000,
         )
 
+    def _obstacle(self) -> str:
+        """Say what records wait for, as far as that is known."""
+        if self._succession.failure is not None:
+            return self._succession.failure
+        if self._view.missing:
+            return f"no such topic: {', '.join(self._view.missing)}"
+        silence = self._complaints.latest or self._view.error
+        return silence or "the time to close was too short for them"
+
     def close(self, timeout: float) -> None:
         """Deliver within the budget what can be, give the rest back, end the threads.
 
@@ -161,9 +170,15 @@ class KafkaService:
         name is being resolved, and nobody else should wait for that.
         """
         deadline = time.monotonic() + timeout
+        failed = self._fates.failed
         try:
             self._succession.close(timeout)
         finally:
+            if (taken_back := self._fates.failed - failed) > 0:
+                obstacle = self._obstacle()
+                self._log.log(
+                    logging.WARNING, "%d records failed at close: %s", taken_back, obstacle
+                )
             with self._switching:
                 self._is_closed = True
                 self.publish = refuse

@@ -36,22 +36,22 @@ def setting_text(value: Setting) -> str:
 def producer_settings(
     options: KafkaOptions,
     *,
-    queue_size: int | None,
-    queue_bytes: int | None,
+    queue_size: int,
+    queue_bytes: int,
     opens_files: bool = True,
 ) -> Settings:
     """Give the settings of the producer.
 
     Args:
         options: Checked options.
-        queue_size: Most messages that wait at once; left out where it is not known.
-        queue_bytes: Most bytes that wait at once; left out where it is not known.
+        queue_size: Most messages that wait at once.
+        queue_bytes: Most bytes that wait at once.
         opens_files: Whether secrets are read from their files; a mask stands for them otherwise.
 
     Raises:
         OSError: A file that holds a secret cannot be read.
     """
-    settings = _connection_settings(options, opens_files=opens_files) | {
+    return _connection_settings(options, opens_files=opens_files) | {
         "acks": "all" if options.acks == "-1" else options.acks,
         "batch.num.messages": str(options.batch_size),
         "batch.size": str(options.batch_bytes),
@@ -62,14 +62,11 @@ def producer_settings(
         "max.in.flight.requests.per.connection": str(options.max_in_flight),
         "message.max.bytes": str(options.max_message_bytes),
         "partitioner": options.partitioner,
+        "queue.buffering.max.kbytes": str(min(max(queue_bytes // 1024, 1), _LARGEST)),
+        "queue.buffering.max.messages": str(queue_size),
         "request.timeout.ms": str(options.request_timeout_ms),
         **_additional(options, "P*"),
     }
-    if queue_size is not None:
-        settings["queue.buffering.max.messages"] = str(queue_size)
-    if queue_bytes is not None:
-        settings["queue.buffering.max.kbytes"] = str(min(max(queue_bytes // 1024, 1), _LARGEST))
-    return settings
 
 
 def consumer_settings(options: KafkaOptions) -> Settings:
@@ -102,9 +99,11 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
-def describable_settings(options: KafkaOptions) -> Settings:
+def describable_settings(options: KafkaOptions, *, queue_size: int, queue_bytes: int) -> Settings:
     """Give the producer's settings as they may be shown; files with secrets are not opened."""
-    settings = producer_settings(options, queue_size=None, queue_bytes=None, opens_files=False)
+    settings = producer_settings(
+        options, queue_size=queue_size, queue_bytes=queue_bytes, opens_files=False
+    )
     return {
         name: _MASK if value and is_secret(name) else value
         for name, value in sorted(settings.items())

@@ -51,7 +51,6 @@ class Succession:
         producer: The one in use; None after close.
         replaced: How many gave up so far.
         failure: Why there is none that sends now; None where there is one.
-        left: Records that never got a report before all was closed.
     """
 
     def __init__(
@@ -74,7 +73,6 @@ class Succession:
         self._stopping = threading.Event()
         self._turn = threading.RLock()
         self._leaving: KafkaProducer | None = None
-        self.left = 0
         with self._turn:
             first = make(self)
             first.hold = self.hold
@@ -222,7 +220,7 @@ class Succession:
     def outstanding(self) -> int:
         """Count the records that have no fate yet, or never got one before all was closed."""
         producer = self.producer
-        return self.left if producer is None else producer.outstanding()
+        return self._fates.without if producer is None else producer.outstanding()
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
@@ -232,7 +230,7 @@ class Succession:
                 return False
             if producer is self.producer:
                 return True
-        return self.left == 0
+        return self._fates.without == 0
 
     def close(self, timeout: float) -> None:
         """Flush within the budget; report what is left as failed."""
@@ -262,5 +260,4 @@ class Succession:
         try:
             producer.close(timeout)
         finally:
-            self.left = producer.outstanding()
             self.producer = self._direct = self._leaving = None

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
-from experiment_framework._cli.terminal import clean, console, facts, print_json, table
+from experiment_framework._cli.terminal import clean, console, facts, print_json, print_table, table
 from experiment_framework._config import Config, EffectiveValue, load
 from experiment_framework._problems import Path, format_path
 
@@ -34,9 +34,9 @@ def command(config: FilePath, *, as_json: bool) -> None:
     """
     loaded = load(config)
     hooks = loaded.backplane.create(loaded.backplane_options)
-    settings = {
-        name: str(value) for name, value in hooks.client_settings(loaded.backplane_options).items()
-    }
+    limits = loaded.data_plane.max_queue_size, loaded.data_plane.max_queue_bytes
+    given = hooks.client_settings(loaded.backplane_options, *limits)
+    settings = {name: str(value) for name, value in given.items()}
     if as_json:
         print_json(_document(loaded, settings))
         return
@@ -45,7 +45,7 @@ def command(config: FilePath, *, as_json: bool) -> None:
     if settings:
         out.print()
         out.print(Text(f"What the client of {loaded.backplane.name} is given", style="bold"))
-        out.print(facts({name: clean(value) for name, value in sorted(settings.items())}))
+        print_table(out, facts({name: clean(value) for name, value in sorted(settings.items())}))
 
 
 def _document(config: Config, settings: dict[str, str]) -> dict[str, object]:
@@ -84,7 +84,7 @@ def _show_options(out: Console, config: Config) -> None:
                 Text(clean(_text(each.value)), style=style),
                 Text(clean(_origin(each, config.source)), style="dim"),
             )
-        out.print(made)
+        print_table(out, made)
 
 
 def _block(path: Path) -> Path:

@@ -12,7 +12,7 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane, spool_of
-from experiment_framework._cli.terminal import clean, console, facts, print_json
+from experiment_framework._cli.terminal import clean, console, facts, print_json, print_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,8 @@ def _show(health: Health) -> None:
         out.print(Text(f"  {clean(reason)}"))
     if health.details:
         out.print()
-        out.print(facts({name: clean(_text(value)) for name, value in health.details.items()}))
+        rows = {name: clean(_text(value)) for name, value in health.details.items()}
+        print_table(out, facts(rows))
 
 
 def _text(value: object) -> str:

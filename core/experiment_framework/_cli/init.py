@@ -15,7 +15,7 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import json_option
 from experiment_framework._cli.starting_text import starting_text
-from experiment_framework._cli.terminal import console, print_json, table
+from experiment_framework._cli.terminal import console, print_json, print_table, table
 from experiment_framework._cli.whole_schema import whole_schema
 from experiment_framework._registry import Registry, default_registry
 from experiment_framework.errors import PluginError
@@ -31,7 +31,7 @@ def _complete_type(_ctx: click.Context, _parameter: click.Parameter, incomplete:
     return [name for name in names if name.startswith(incomplete)]
 
 
-@click.command(epilog=exit_codes())
+@click.command(epilog=exit_codes(failed="a file cannot be written"))
 @click.argument("file", default="experiments.yaml", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--type",
@@ -102,7 +102,7 @@ def _show(file: Path, schema_file: Path) -> None:
     made = table("", "", show_header=False)
     for step, why in _next_steps(file):
         made.add_row(Text(step, style="cyan"), Text(why, style="dim"))
-    out.print(made)
+    print_table(out, made)
 
 
 def _next_steps(file: Path) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +19,22 @@ config_argument = click.argument(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
+class _Seconds(click.FloatRange):
+    """A range of seconds; ``nan``, which compares with nothing, is outside of it."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if math.isnan(seconds := float(super().convert(value, param, ctx))):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
 def timeout_option(default: float, *, text: str) -> Callable[[F], F]:
     """Make a ``--timeout`` in seconds with its own help."""
     return click.option(
         "--timeout",
-        type=click.FloatRange(min=0, max=3600),
+        type=_Seconds(min=0, max=3600),
         default=default,
         show_default=True,
         metavar="SECONDS",

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import json_option
-from experiment_framework._cli.terminal import clean, console, print_json, table
+from experiment_framework._cli.terminal import clean, console, print_json, print_table, table
 from experiment_framework._registry.inspection import PluginReport, inspect_all
 
 __all__ = ["command"]
@@ -58,5 +58,7 @@ def _show(reports: tuple[PluginReport, ...]) -> None:
             clean(owner.strip()),
             clean(report.reason or ""),
         )
-    out = console()
-    out.print(made if reports else "no plugin is installed: pip install experiment-framework")
+    if reports:
+        print_table(console(), made)
+    else:
+        console().print("no plugin is installed: pip install experiment-framework")

@@ -10,7 +10,14 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
 from experiment_framework._cli.planes import open_plane
-from experiment_framework._cli.terminal import clean, console, errors, print_json, table
+from experiment_framework._cli.terminal import (
+    clean,
+    console,
+    errors,
+    print_json,
+    print_table,
+    table,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,5 +44,5 @@ def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
         for item in provisioned:
             result = Text(item.action, style=_STYLES.get(item.action, ""))
             made.add_row(clean(item.name), result, clean(item.detail))
-        console().print(made)
+        print_table(console(), made)
     ctx.exit(1 if any(item.action == "failed" for item in provisioned) else 0)

@@ -92,10 +92,17 @@ class Publication:
             progress(line)
 
     def finish(self, timeout: float) -> Summary:
-        """Wait for the fates of what was accepted, at most ``timeout`` seconds; sum up."""
+        """Wait for the fates of what was accepted, at most ``timeout`` seconds; sum up.
+
+        Ctrl-C ends the waiting, not the summing up.
+        """
         if self.summary.interrupted:
             timeout = min(timeout, _PATIENCE_WHEN_INTERRUPTED)
-        result = self._plane.flush(timeout)
+        try:
+            result = self._plane.flush(timeout)
+        except KeyboardInterrupt:
+            self.summary.interrupted = True
+            result = self._plane.flush(0)
         self._plane.close(_CLOSE_TIMEOUT)
         self.summary.delivered = result.delivered
         self.summary.failed = result.failed

@@ -17,7 +17,14 @@ from experiment_framework._cli.parameters import config_argument, json_option, t
 from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.publication import Publication, Summary
 from experiment_framework._cli.rejects import RejectFile, default_path
-from experiment_framework._cli.terminal import clean, console, errors, facts, print_json
+from experiment_framework._cli.terminal import (
+    clean,
+    console,
+    errors,
+    facts,
+    print_json,
+    print_table,
+)
 from experiment_framework._termination import TERMINATED, Terminated
 
 if TYPE_CHECKING:
@@ -169,7 +176,8 @@ def _show(summary: Summary, timeout: float) -> None:
     rows |= _present("sampled out", summary.sampled_out) | _present("disabled", summary.disabled)
     rows["delivered"] = f"{summary.delivered:,}"
     rows |= _present("failed", summary.failed)
-    rows |= _present("pending", summary.pending, f"no answer within {timeout:g} s")
+    waited = "no answer yet" if summary.interrupted else f"no answer within {timeout:g} s"
+    rows |= _present("pending", summary.pending, waited)
     rows |= _present("rejected", summary.rejected, f"kept in {summary.rejects}")
     if summary.stopped_at is not None:
         rows["stopped"] = (
@@ -177,9 +185,8 @@ def _show(summary: Summary, timeout: float) -> None:
             "it and what follows it were not published"
         )
     if summary.interrupted:
-        rows["interrupted"] = "what follows the last line was not published"
-    out = console()
-    out.print(facts({name: Text(text) for name, text in rows.items()}))
+        rows["interrupted"] = "by Ctrl-C; lines that are not counted were not published"
+    print_table(console(), facts({name: Text(text) for name, text in rows.items()}))
 
 
 def _present(name: str, count: int, note: str = "") -> dict[str, str]:

@@ -14,7 +14,7 @@ from experiment_framework._registry import default_registry
 __all__ = ["command"]
 
 
-@click.command(epilog=exit_codes())
+@click.command(epilog=exit_codes(failed="a file cannot be written"))
 @click.option(
     "--output",
     "-o",

@@ -39,7 +39,11 @@ __all__ = ["command"]
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option("--from-start", is_flag=True, help="Begin with the oldest event that is kept.")
-@click.option("--no-follow", is_flag=True, help="Print what is there, oldest first, and stop.")
+@click.option(
+    "--no-follow",
+    is_flag=True,
+    help="Print what is there and stop; in order within each file or partition.",
+)
 @json_option
 def command(
     config: Path,
@@ -69,9 +73,12 @@ def command(
         records = cast("Generator[Stored]", plane.read(query))
         if query.follow and console().is_terminal:
             notes.print("following; Ctrl-C stops", style="dim")
+        count = 0
         with closing(records):
-            for stored in itertools.islice(records, limit):
+            for count, stored in enumerate(itertools.islice(records, limit), 1):  # noqa: B007  # counted to its end
                 show(stored)
+    if not count:
+        notes.print("there are no such events", style="dim")
 
 
 def _show_json(stored: Stored) -> None:

@@ -9,13 +9,18 @@ from typing import Any, Final, NoReturn
 
 import click
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["clean", "console", "errors", "facts", "print_json", "table"]
+__all__ = ["clean", "console", "errors", "facts", "print_json", "print_table", "table"]
 
 _UNBOUNDED_WIDTH: Final = 1000
+_GAP: Final = 2
+_READABLE: Final = 24
+"""Columns that text needs; narrower, it has a word or two a line."""
 
 
 class _PipeConsole(Console):
@@ -50,10 +55,36 @@ def _plain(value: Any) -> str:
 
 def table(*columns: str, show_header: bool = True) -> Table:
     """Make a table in the one style that all commands have."""
-    made = Table(box=None, show_header=show_header, pad_edge=False, padding=(0, 2, 0, 0))
+    made = Table(box=None, show_header=show_header, pad_edge=False, padding=(0, _GAP, 0, 0))
     for column in columns:
         made.add_column(column, header_style="bold", overflow="fold")
     return made
+
+
+def print_table(out: Console, made: Table) -> None:
+    """Print a table whose last column alone is wrapped, between words.
+
+    On a terminal that is too narrow for that, lines run on: names stay whole and can be copied.
+    """
+    *names, last = made.columns
+    text = _measured(out, last.header, *last.cells)
+    narrowest = max(text.minimum, min(text.maximum, _READABLE))
+    for column in names:
+        column.no_wrap = True
+        narrowest += _measured(out, column.header, *column.cells).maximum + _GAP
+    options = out.options.update(width=max(out.width, narrowest))
+    for line in out.render_lines(made, options, pad=False):
+        while line and not line[-1].text.strip():
+            line.pop()
+        if line:
+            line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+        out.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
+
+
+def _measured(out: Console, *cells: RenderableType) -> Measurement:
+    widest = out.options.update(width=_UNBOUNDED_WIDTH)
+    found = [Measurement.get(out, widest, cell) for cell in cells]
+    return Measurement(max(each.minimum for each in found), max(each.maximum for each in found))
 
 
 def facts(rows: Mapping[str, str | Text]) -> Table:

@@ -23,9 +23,9 @@ from experiment_framework.errors import PluginError
 if TYPE_CHECKING:
     from experiment_framework._registry import BackplanePlugin, Registry
 
-__all__ = ["BackplaneSection"]
+__all__ = ["KEYS", "BackplaneSection"]
 
-_KEYS: Final = ("type", "distribution", "options")
+KEYS: Final = ("type", "distribution", "options")
 
 
 class BackplaneSection:
@@ -63,6 +63,12 @@ class BackplaneSection:
             self._convert()
         elif not (isinstance(node, Scalar) and node.broken):
             self._refuse(_no_mapping(node))
+
+    def option_keys(self) -> set[str]:
+        """Give the keys of its options; none where it could not be loaded."""
+        if self.plugin is None:
+            return set()
+        return {field.key for field in option_fields(self.plugin.options_class)}
 
     def secrets(self) -> Iterator[Node]:
         """Give the nodes that hold secrets."""
@@ -114,23 +120,23 @@ class BackplaneSection:
             self._refuse(refusal)
             return None
         try:
-            return self._registry.load_backplane(name, distribution)
+            plugin = self._registry.load_backplane(name, distribution)
+            option_fields(plugin.options_class)  # what its author got wrong shows here
         except PluginError as error:
             self._refuse(refuse(kind, str(error)))
             return None
+        return plugin
 
     def _check_keys(self) -> None:
-        options: set[str] = set()
-        if self.plugin is not None:
-            options = {field.key for field in option_fields(self.plugin.options_class)}
+        options = self.option_keys()
         for entry in self._block.without_extensions():
-            if entry.key in _KEYS:
+            if entry.key in KEYS:
                 continue
-            meant = closest(entry.key, _KEYS)
+            meant = closest(entry.key, KEYS)
             advice = f"Did you mean `{meant}`?" if meant else None
             if entry.key in options:
                 advice = f"Put `{entry.key}` under `options:`."
-            expected = f"one of {', '.join(_KEYS)}"
+            expected = f"one of {', '.join(KEYS)}"
             self._refuse(refuse_key(entry, "unknown key", expected=expected, suggestion=advice))
 
     def _convert_options(self, kind: Node, plugin: BackplanePlugin) -> None:
@@ -144,6 +150,9 @@ class BackplaneSection:
         except Refusal as refusal:
             self._refuse(refusal)
             options = refusal.partial
+        except PluginError as error:
+            self._refuse(refuse(kind, str(error)))
+            return
         if options is NOTHING:
             return
         self.options = options
@@ -167,9 +176,11 @@ class BackplaneSection:
 
 
 def _no_mapping(node: Node) -> Refusal:
-    name = node.text if isinstance(node, Scalar) and not node.is_null else "NAME"
+    is_null = isinstance(node, Scalar) and node.is_null
+    name = node.text if isinstance(node, Scalar) and not is_null else "NAME"
+    place = msgspec.structs.replace(node, span=node.key_span) if is_null and node.key_span else node
     return refuse(
-        node,
+        place,
         "not a mapping",
         found=described(node),
         expected="a mapping of type, options",

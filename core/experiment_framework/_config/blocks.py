@@ -85,7 +85,8 @@ class Gathering:
         for entry in self._node.without_extensions():
             if entry.key in keys:
                 continue
-            meant = closest(entry.key, keys)
+            home = self._home(entry.key)
+            meant = None if home else closest(entry.key, keys)
             if meant is not None and self._node.get(meant) is None:
                 misspelt[meant] = entry.value
             self._refuse(
@@ -93,11 +94,18 @@ class Gathering:
                     entry,
                     "unknown key",
                     expected=f"one of {', '.join(sorted(keys))}" if keys else "nothing",
-                    suggestion=f"Did you mean `{meant}`?" if meant else None,
+                    suggestion=home or (f"Did you mean `{meant}`?" if meant else None),
                     meant=meant,
                 )
             )
         return misspelt
+
+    def _home(self, key: str) -> str | None:
+        """Say where a key belongs that is one of a block further in."""
+        for field in self._fields:
+            if field.nested and any(inner.key == key for inner in option_fields(field.nested)):
+                return f"Put `{key}` under `{field.key}:`."
+        return None
 
     def _take(self, field: OptionField, value: Node) -> None:
         try:

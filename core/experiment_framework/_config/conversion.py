@@ -62,8 +62,12 @@ def convert_field(field: OptionField, node: Node) -> Any:
 
     Raises:
         Refusal: With everything that is wrong in it.
+        HookError: It is declared with a type that no option can have; the message names the option.
     """
-    return convert(separated(field, node), field.type)
+    try:
+        return convert(separated(field, node), field.type)
+    except HookError as error:
+        raise HookError(field.name, f"option '{field.name}': {error}") from error
 
 
 def _guarded(hook: _Hook) -> _Hook:
@@ -207,7 +211,11 @@ def _is_anything(annotation: object) -> bool:
 
 def _unsupported(annotation: Any) -> _Hook:
     name = getattr(annotation, "__name__", str(annotation))
-    raise HookError(name, f"an option cannot be of the type {annotation!r}")
+    raise HookError(
+        name,
+        f"an option cannot be of the type {annotation!r}; it can be a str, int, float, bool, Path "
+        "or Literal, a list or dict of those, or a class made with @options",
+    )
 
 
 def _make_converter() -> Converter:

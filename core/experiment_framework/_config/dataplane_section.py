@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 
-from experiment_framework._config.backplane_section import BackplaneSection
+from experiment_framework._config.backplane_section import KEYS, BackplaneSection
 from experiment_framework._config.contradictions import place_checked
 from experiment_framework._config.conversion import convert
 from experiment_framework._config.effective import EffectiveValue, effective_values
@@ -114,6 +114,7 @@ class DataPlaneSection:
         self.findings += refusal.findings
 
     def _convert(self, block: Block) -> None:
+        self._backplane = BackplaneSection(block, self._registry, self.findings)
         own: list[Entry] = []
         of_steps: dict[type[Step[Any]], list[Entry]] = {}
         known = {field.key for field in option_fields(DataPlaneOptions)}
@@ -126,7 +127,6 @@ class DataPlaneSection:
         self._step_blocks = [(step, _only(block, entries)) for step, entries in of_steps.items()]
         made = [self._made_step(step, entries) for step, entries in self._step_blocks]
         self.steps = tuple(step for step in made if step is not None)
-        self._backplane = BackplaneSection(block, self._registry, self.findings)
         self.findings += self._backplane.findings
 
     def _convert_own(self, block: Block) -> None:
@@ -154,18 +154,24 @@ class DataPlaneSection:
             )
             return None
         names = sorted({*known, *keys, "backplane"})
-        meant = closest(entry.key, names)
         self._refuse(
             refuse_key(
                 entry,
                 "unknown key: neither the data plane nor a plugin that is installed has it",
                 expected=f"one of {', '.join(names)}",
-                suggestion=f"Did you mean `{meant}`?"
-                if meant
-                else "Install the plugin that has it; `experiment plugins` shows what is found.",
+                suggestion=self._advice(entry.key, names),
             )
         )
         return None
+
+    def _advice(self, key: str, names: list[str]) -> str:
+        if key in KEYS:
+            return f"Indent it: `{key}` belongs under `backplane:`."
+        if self._backplane is not None and key in self._backplane.option_keys():
+            return f"Put `{key}` under `backplane:`, there under `options:`."
+        if meant := closest(key, names):
+            return f"Did you mean `{meant}`?"
+        return "Install the plugin that has it; `experiment plugins` shows what is found."
 
     def _made_step(self, step: type[Step[Any]], block: Block) -> Step[Any] | None:
         try:

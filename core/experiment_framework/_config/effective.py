@@ -27,7 +27,8 @@ class EffectiveValue:
     Attributes:
         path: Keys from ``experimentFramework`` on, such as ``("dataPlane", "batchSize")``.
         value: The value, as JSON has it; secrets are masked.
-        origin: ``default``, ``file:line:column``, or ``environment NAME at file:line:column``.
+        origin: ``default``, ``file:line:column`` (also of a default in ``${NAME:-default}``), or
+            ``environment NAME at file:line:column``.
         used_by: Why it has no effect, such as ``not used by kafka``; empty where it has one.
     """
 
@@ -83,7 +84,7 @@ def origin_of(node: Node | None, source: Source) -> str:
     if node is None:
         return _DEFAULT
     place = str(source.location(node.span.start)) if node.span else source.name
-    names = dict.fromkeys(name for leaf in scalars(node) for name in leaf.variables)
+    names = dict.fromkeys(name for leaf in scalars(node) for name in leaf.values_of)
     return f"environment {', '.join(names)} at {place}" if names else place
 
 

@@ -55,7 +55,7 @@ def option_fields(options_class: type[Any]) -> tuple[OptionField, ...]:
     """Give the fields of an options class, in the order of their declaration.
 
     Raises:
-        HookError: An annotation cannot be resolved.
+        HookError: An annotation is missing, or cannot be resolved.
     """
     if options_class not in _known:
         _known[options_class] = _resolved(options_class)
@@ -68,6 +68,10 @@ def _resolved(options_class: type[Any]) -> tuple[OptionField, ...]:
     except NameError as error:
         name = options_class.__name__
         raise HookError(name, f"{name}: an annotation cannot be resolved: {error}") from error
+    for attribute in attrs.fields(options_class):
+        if attribute.type is None:
+            name = f"{options_class.__name__}.{attribute.name}"
+            raise HookError(name, f"{name} has no type: write `{attribute.name}: str = option(…)`")
     return tuple(
         OptionField(
             name=attribute.name,

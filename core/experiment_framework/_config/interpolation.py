@@ -52,25 +52,32 @@ class Interpolator:
 
     def _scalar(self, node: Scalar) -> Scalar:
         variables: list[str] = []
+        values_of: list[str] = []
 
         def value(match: re.Match[str]) -> str:
             if match[0] == "$$":
                 return "$"
-            return self._value(node, match, variables)
+            name, text, is_default = self._value(node, match)
+            variables.append(name)
+            if not is_default:
+                values_of.append(name)
+            return text
 
         try:
             text = _TOKEN.sub(value, node.text)
         except Refusal as refusal:
             self.findings.extend(refusal.findings)
             return msgspec.structs.replace(node, broken=True)
-        return msgspec.structs.replace(node, text=text, variables=tuple(variables))
+        return msgspec.structs.replace(
+            node, text=text, variables=tuple(variables), values_of=tuple(values_of)
+        )
 
-    def _value(self, node: Scalar, match: re.Match[str], variables: list[str]) -> str:
+    def _value(self, node: Scalar, match: re.Match[str]) -> tuple[str, str, bool]:
+        """Give the variable, what stands for its reference, and whether that is its default."""
         reference = _REFERENCE.fullmatch(match[1])
         if not match[2] or not reference or "${" in match[1]:
             raise refuse(node, "a `${` that is no reference to a variable", expected=_FORMS)
         name, operator, rest = reference.groups()
-        variables.append(name)
         value = self._environ.get(name)
         if operator is None:
             if value is None:
@@ -79,11 +86,11 @@ class Interpolator:
                     f"the environment variable {name} is not set",
                     suggestion=f"Set it, or give a default: `${{{name}:-default}}`.",
                 )
-            return value
+            return name, value, False
         if value:
-            return value
+            return name, value, False
         if operator == ":-":
-            return str(rest).replace("$$", "$")
+            return name, str(rest).replace("$$", "$"), True
         state = "not set" if value is None else "empty"
         raise refuse(
             node,

@@ -55,12 +55,14 @@ class Scalar(_Place, frozen=True, kw_only=True):
         text: The value as it was written, without quotes and escapes.
         plain: Whether its text may stand for a number, a truth value or null.
         variables: The environment variables that are part of it.
+        values_of: Those of them that gave their value; for the others their default stands.
         broken: Whether a problem with it is known already.
     """
 
     text: str
     plain: bool
     variables: tuple[str, ...] = ()
+    values_of: tuple[str, ...] = ()
     broken: bool = False
 
     @property

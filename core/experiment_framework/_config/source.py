@@ -51,8 +51,17 @@ class Source(msgspec.Struct, frozen=True, dict=True):
 
 
 def source_name(source: str | os.PathLike[str]) -> str:
-    """Give the name of a file as it was given, or ``<text>`` for what is text itself."""
-    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith(_MAPPING_STARTS)):
+    """Give the name of a file as it was given, or ``<text>`` for what is text itself.
+
+    Raises:
+        TypeError: It is neither a path nor text.
+    """
+    if not isinstance(source, str | os.PathLike):
+        kind = type(source).__name__  # type: ignore[unreachable]  # not every caller is checked
+        raise TypeError(f"a configuration is a path, its text or a mapping, not {kind}")
+    if isinstance(source, str) and (
+        not source or "\n" in source or source.lstrip().startswith(_MAPPING_STARTS)
+    ):
         return _TEXT
     return os.fspath(source)
 

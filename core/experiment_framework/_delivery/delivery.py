@@ -12,6 +12,7 @@ from experiment_framework._delivery.breaker import Breaker
 from experiment_framework._delivery.callbacks import Callbacks
 from experiment_framework._delivery.dead_letters import DeadLetters
 from experiment_framework._delivery.direct import Direct
+from experiment_framework._delivery.fence import open_backplane
 from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.settlement import Settlement
 from experiment_framework._delivery.shared_flush import SharedFlush
@@ -80,7 +81,7 @@ class Delivery:
             log=log,
         )
         self._start()
-        hooks.open(self.settlement)
+        open_backplane(hooks, self.settlement)
         if self._spooling is not None:
             self._spooling.start(self.outlet, self.settlement, self.ledger)
 

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from experiment_framework.errors import DeliveryError, ExperimentError, HookError
 from experiment_framework.health import Health
 
 if TYPE_CHECKING:
     from experiment_framework._registry import Hooks
+    from experiment_framework.plugin import Context
 
-__all__ = ["close_backplane", "flush_backplane", "health_of"]
+__all__ = ["close_backplane", "flush_backplane", "health_of", "open_backplane"]
+
+
+def open_backplane(hooks: Hooks, context: Context) -> None:
+    """Let a backplane get ready, and see that it counts what is outstanding in numbers.
+
+    Raises:
+        DeliveryError: It could not get ready; its own errors of this package are let through.
+        HookError: It counts in something else.
+    """
+    try:
+        hooks.open(context)
+    except ExperimentError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DeliveryError(f"the backplane {hooks.name} cannot be opened: {reason}") from error
+    count = cast("object", 0 if hooks.outstanding is None else hooks.outstanding())
+    if not isinstance(count, int):
+        raise HookError(
+            hooks.name,
+            f"backplane '{hooks.name}': hook 'outstanding' gave {count!r}, which is no number",
+        )
 
 
 def health_of(hooks: Hooks) -> Health:
@@ -17,10 +41,16 @@ def health_of(hooks: Hooks) -> Health:
     if hooks.health is None:
         return Health()
     try:
-        return hooks.health() or Health()
+        answer = cast("object", hooks.health())
     except Exception as error:  # noqa: BLE001  # a health check answers, whatever happens
-        reason = f"the backplane {hooks.name} cannot say: {type(error).__name__}: {error}"
-        return Health.judge(unhealthy=(reason,))
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if answer is None:
+            return Health()
+        if isinstance(answer, Health):
+            return answer
+        reason = f"its hook 'health' gave {answer!r}, which is no Health"
+    return Health.judge(unhealthy=(f"the backplane {hooks.name} cannot say: {reason}",))
 
 
 def flush_backplane(hooks: Hooks, timeout: float) -> bool:

@@ -184,7 +184,9 @@ class BatchWorker:
         """Write a batch; give the reason where it could not be."""
         try:
             self._write_batch(batch)
-        except Exception as error:  # noqa: BLE001  # a sink may raise anything: it is counted and shown
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a sink may raise anything, SystemExit too: its thread lives on
             return f"{type(error).__name__}: {error}"
         return None
 

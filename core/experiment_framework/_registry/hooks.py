@@ -38,7 +38,7 @@ class Hooks:
     plugin: object
     options: object
     check: Callable[[Any], tuple[Problem, ...]]
-    client_settings: Callable[[Any], Mapping[str, str]]
+    client_settings: Callable[[Any, int, int], Mapping[str, str]]
     open: Callable[[Context], None]
     publish: Callable[[Record], None] | None
     write_batch: Callable[[Sequence[Record]], None] | None
@@ -153,9 +153,9 @@ def _checking(
 
 
 def _describing(
-    settings: Callable[[Any], Mapping[str, str] | None] | None,
-) -> Callable[[Any], Mapping[str, str]]:
-    return lambda options: (settings(options) if settings else None) or {}
+    settings: Callable[[Any, int, int], Mapping[str, str] | None] | None,
+) -> Callable[[Any, int, int], Mapping[str, str]]:
+    return lambda *given: (settings(*given) if settings else None) or {}
 
 
 def _opening(

@@ -97,7 +97,18 @@ class BackplanePlugin:
                     f"backplane '{self.name}': hook 'check' gave {problem!r}, which is no Problem",
                     distribution=self.distribution,
                 )
+            for path in (problem.path, *problem.involves):
+                self._check_path(path)
         return problems
+
+    def _check_path(self, path: object) -> None:
+        if not isinstance(path, tuple):
+            raise HookError(
+                self.name,
+                f"backplane '{self.name}': hook 'check' gave a Problem with the path {path!r}; "
+                f"a path is a tuple of keys, such as ({path!r},)",
+                distribution=self.distribution,
+            )
 
 
 def _options_class(name: str, target: Any) -> Any:

@@ -38,10 +38,12 @@ class BackplaneHooks:
         """
 
     @hookspec(firstresult=True)
-    def client_settings(self, options: Any) -> Mapping[str, str] | None:
-        """Say what the options become for the client underneath, secrets masked; offline.
+    def client_settings(
+        self, options: Any, max_queue_size: int, max_queue_bytes: int
+    ) -> Mapping[str, str] | None:
+        """Say what the client underneath is given, secrets masked; offline.
 
-        ``experiment describe`` shows it.
+        ``experiment describe`` shows it. The limits are those of `Context`.
         """
 
     @hookspec
@@ -63,7 +65,11 @@ class BackplaneHooks:
 
     @hookspec(firstresult=True)
     def outstanding(self) -> int | None:
-        """Count the records that were queued by ``publish`` and have no fate yet."""
+        """Count the records that were queued by ``publish`` and have no fate yet.
+
+        A record that failed counts until that was told to the context: where only failures are
+        reported, what is delivered follows from this count.
+        """
 
     @hookspec(firstresult=True)
     def flush(self, timeout: float) -> bool | None:

@@ -23,14 +23,18 @@ class Registrations:
         self.steps: dict[str, type[Step[Any]]] = {}
 
     def add_backplane(self, name: str, plugin: object) -> None:
-        """Add a backplane; the same one again changes nothing."""
-        if self.backplanes.setdefault(name, plugin) is not plugin:
-            raise _duplicate("backplane", name, self.backplanes[name], plugin)
+        """Add a backplane; the same one again changes nothing, a newer version replaces it."""
+        known = self.backplanes.get(name, plugin)
+        if not _is_version_of(known, plugin):
+            raise _duplicate("backplane", name, known, plugin)
+        self.backplanes[name] = plugin
 
     def add_step(self, key: str, step_class: type[Step[Any]]) -> None:
-        """Add a step; the same one again changes nothing."""
-        if self.steps.setdefault(key, step_class) is not step_class:
-            raise _duplicate("step", key, self.steps[key], step_class)
+        """Add a step; the same one again changes nothing, a newer version replaces it."""
+        known = self.steps.get(key, step_class)
+        if not _is_version_of(known, step_class):
+            raise _duplicate("step", key, known, step_class)
+        self.steps[key] = step_class
 
 
 _PROCESS: Final = Registrations()
@@ -45,7 +49,8 @@ def register(name: str, plugin: object) -> None:
     """Offer a plugin by name in this process, without a distribution and its entry point.
 
     For applications that are frozen into one file, for notebooks and for tests. It goes before an
-    installed plugin of the same name. Registering the same plugin again changes nothing.
+    installed plugin of the same name. Registering the same plugin again changes nothing; a class
+    that was defined anew, as by running a notebook's cell again, replaces the one before.
 
     Args:
         name: What ``type`` selects a backplane by, or the key of a step under ``dataPlane``.
@@ -59,6 +64,16 @@ def register(name: str, plugin: object) -> None:
         _PROCESS.add_step(name, plugin)
     else:
         _PROCESS.add_backplane(name, plugin)
+
+
+def _is_version_of(known: object, plugin: object) -> bool:
+    """Whether both are one class, defined at one place, perhaps at different times."""
+    if known is plugin:
+        return True
+    if not (isinstance(known, type) and isinstance(plugin, type)):
+        return False
+    place = (plugin.__module__, plugin.__qualname__)
+    return (known.__module__, known.__qualname__) == place and "<locals>" not in place[1]
 
 
 def _duplicate(kind: str, name: str, first: object, second: object) -> DuplicatePluginError:

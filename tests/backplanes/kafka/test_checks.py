@@ -63,7 +63,8 @@ def test_an_address_is_host_and_port(broker: str) -> None:
 @pytest.mark.parametrize(
     "broker",
     ["localhost", "localhost:", ":9092", "localhost:0", "localhost:65536", "localhost:99999999",
-     "::1:9092", "kafka://localhost:9092", "localhost:kafka", "a:b:1", "localhost:٣"],
+     "::1:9092", "kafka://localhost:9092", "localhost:kafka", "a:b:1", "localhost:٣",
+     "a b:1", "a\tb:1"],
 )  # fmt: skip
 def test_anything_else_is_a_problem_at_its_place_in_the_list(broker: str) -> None:
     (problem,) = problems(brokers=["localhost:9092", broker])

@@ -60,6 +60,16 @@ def test_what_is_left_at_close_is_taken_back_and_reported(
     assert backplane.outstanding() == 0
 
 
+def test_close_says_what_the_records_waited_for(
+    opened: Open, record: Make, until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    backplane = opened(brokers=["127.0.0.1:1"])
+    backplane.publish(record())
+    until(lambda: backplane.health().details["lastComplaint"])
+    backplane.close(0.2)
+    until(lambda: "1 records failed at close: unreachable: 127.0.0.1:1" in caplog.text)
+
+
 def test_closing_delivers_first(
     kafka: EmbeddedKafka, opened: Open, record: Make, ledger: Any, topic: str
 ) -> None:
@@ -71,11 +81,47 @@ def test_closing_delivers_first(
     assert (len(context.arrived), context.lost) == (500, [])
 
 
+@pytest.mark.parametrize("reports", ["failures", "all"])
+def test_a_record_on_its_way_in_while_another_thread_closes_has_a_fate(
+    black_hole: str, opened: Open, record: Make, ledger: Any, reports: str
+) -> None:
+    context = ledger()
+    backplane = opened(context, brokers=[black_hole], delivery_reports=reports)
+    backplane.publish(record(1))
+    on_its_way_in = backplane._publish
+    backplane.close(0)
+    late = record(2)
+    on_its_way_in(late)
+    assert (late, "closed") in context.lost
+    assert backplane.outstanding() == 0
+
+
 def test_nothing_is_started_after_close(black_hole: str, opened: Open, record: Make) -> None:
     backplane = opened(brokers=[black_hole])
     backplane.close(0)
     with pytest.raises(DeliveryError, match="closed"):
         backplane.publish(record())
+
+
+def test_a_client_that_was_being_made_during_close_ends_too(
+    black_hole: str, record: Make, ledger: Any, until: Callable[..., None]
+) -> None:
+    class ClosedMeanwhile(KafkaBackplane):
+        """Another thread closes it at the worst moment."""
+
+        def _make_service(self) -> Any:
+            made = super()._make_service()
+            self.close(0)
+            return made
+
+    backplane = ClosedMeanwhile(KafkaOptions(brokers=[black_hole]))
+    backplane._context = ledger()
+    backplane.open()
+    with pytest.raises(DeliveryError, match="closed"):
+        backplane.publish(record())
+    with pytest.raises(DeliveryError, match="closed"):
+        backplane.publish(record())
+    until(lambda: not kafka_threads(), timeout=5)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socketserver
+import threading
 import time
 from collections.abc import Callable
 
@@ -39,6 +41,22 @@ def test_asking_never_waits_and_a_silent_broker_is_unhealthy(
 def test_before_the_first_answer_it_is_not_healthy(black_hole: str, opened: Open) -> None:
     backplane = opened(brokers=[black_hole])
     assert backplane.health().status == "DEGRADED"
+
+
+def test_a_port_that_hangs_up_is_told_apart_from_one_that_is_not_there(
+    opened: Open, until: Until
+) -> None:
+    class HangUp(socketserver.BaseRequestHandler):
+        """Ends a connection at its first bytes, as a port with TLS does."""
+
+        def handle(self) -> None:
+            self.request.recv(1)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangUp) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        backplane = opened(brokers=[f"127.0.0.1:{server.server_address[1]}"])
+        until(lambda: "security.protocol" in backplane.health().message)
+        server.shutdown()
 
 
 def test_brokers_that_answer_are_healthy(

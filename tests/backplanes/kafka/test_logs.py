@@ -30,6 +30,16 @@ def test_a_flood_of_lines_is_cut_short_and_counted(caplog: pytest.LogCaptureFixt
     assert log.skipped == 5 * CAPACITY - LINES_PER_PERIOD
 
 
+def test_a_line_that_repeats_is_written_once(caplog: pytest.LogCaptureFixture) -> None:
+    log = ClientLog()
+    for number in range(30):
+        log.log(logging.ERROR, "%s", f"refused by broker {number % 2}")
+    with caplog.at_level(logging.INFO):
+        log.write(0)
+    assert caplog.messages == ["refused by broker 0", "refused by broker 1"]
+    assert log.skipped == 28
+
+
 def test_somebody_who_waits_can_be_woken() -> None:
     log = ClientLog()
     log.wake()

@@ -135,6 +135,6 @@ def test_no_secret_is_ever_shown(pem: Path) -> None:
     options = KafkaOptions(brokers=["localhost:9092"], security=security)
     backplane = KafkaBackplane(options)
     shown = [str(problem) + repr(problem) for problem in backplane.check(options)]
-    shown += [repr(options), str(backplane.client_settings(options))]
+    shown += [repr(options), str(backplane.client_settings(options, 1, 1024))]
     assert len(shown) > 4
     assert not any(canary in text for text in shown)

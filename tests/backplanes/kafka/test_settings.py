@@ -66,7 +66,9 @@ def test_librdkafka_makes_clients_of_all_that_passes_the_checks(
 
 
 def test_options_become_librdkafkas_settings() -> None:
-    described = KafkaBackplane(options()).client_settings(options(client_id="me", acks="-1"))
+    described = KafkaBackplane(options()).client_settings(
+        options(client_id="me", acks="-1"), 1000, 10 * 1024 * 1024
+    )
     expected = {
         "bootstrap.servers": "127.0.0.1:1",
         "acks": "all",
@@ -78,6 +80,8 @@ def test_options_become_librdkafkas_settings() -> None:
         "linger.ms": "100",
         "max.in.flight.requests.per.connection": "5",
         "partitioner": "murmur2_random",
+        "queue.buffering.max.kbytes": "10240",
+        "queue.buffering.max.messages": "1000",
         "request.timeout.ms": "30000",
     }
     assert {name: described.get(name) for name in expected} == expected
@@ -94,9 +98,9 @@ def test_a_secret_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> None:
         )
     )
     assert admin_settings(secured)["sasl.password"] == "open sesame"
-    assert KafkaBackplane(secured).client_settings(secured)["sasl.password"] == "***"
+    assert KafkaBackplane(secured).client_settings(secured, 1, 1024)["sasl.password"] == "***"
 
 
 def test_describing_needs_no_file_of_secrets() -> None:
     secured = options(security=SecurityOptions(password_file="/missing"))
-    assert KafkaBackplane(secured).client_settings(secured)["sasl.password"] == "***"
+    assert KafkaBackplane(secured).client_settings(secured, 1, 1024)["sasl.password"] == "***"

@@ -106,6 +106,7 @@ def test_describe_shows_what_the_client_is_given(run: Run, kafka_config: Path) -
     settings = json.loads(run("describe", kafka_config, "--json").stdout)["clientSettings"]
 
     assert settings["linger.ms"] == "7"
+    assert settings["queue.buffering.max.messages"] == "100000"
     assert settings["enable.idempotence"] in {"true", "True"}
     assert "linger.ms" in run("describe", kafka_config).stdout
 
@@ -157,17 +158,33 @@ def test_plugins_are_listed_with_their_distributions(run: Run) -> None:
     assert "experiment-framework-kafka" in run("plugins").stdout
 
 
-def test_a_check_loads_only_what_it_needs(file_config: Path) -> None:
+@pytest.mark.parametrize("config", ["file_config", "kafka_config"])
+def test_a_check_loads_only_what_it_needs(config: str, request: pytest.FixtureRequest) -> None:
+    written: Path = request.getfixturevalue(config)
     program = (
         "import sys\n"
         "from experiment_framework._cli.main import experiment\n"
         "try:\n"
-        f"    experiment.main(['validate', {str(file_config)!r}])\n"
+        f"    experiment.main(['validate', {str(written)!r}])\n"
         "except SystemExit:\n"
-        "    heavy = {'rich', 'asyncio', 'confluent_kafka'} & set(sys.modules)\n"
+        "    heavy = {'rich', 'asyncio', 'ssl', 'confluent_kafka'} & set(sys.modules)\n"
         "    sys.exit(', '.join(heavy) or 0)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_stay_whole_on_a_narrow_terminal(run: Run) -> None:
+    result = run("plugins", env={"COLUMNS": "40"})
+    rows = result.stdout.splitlines()
+
+    assert [row.split()[1] for row in rows[1:]].count("samplingRate") == 1
+    assert all("experiment-framework-" in row for row in rows[1:])
+
+
+def test_no_line_of_a_table_ends_in_blanks(run: Run, kafka_config: Path) -> None:
+    for command in (("plugins",), ("describe", kafka_config)):
+        lines = run(*command, env={"COLUMNS": "300"}).stdout.splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []

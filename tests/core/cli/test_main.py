@@ -213,6 +213,27 @@ def test_a_signal_ends_a_command_quietly_and_what_it_took_arrives(
     assert b'"delivered": 1' in out
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child alone")
+def test_ctrl_c_while_fates_are_awaited_still_sums_up(start: Start, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "experimentFramework:\n"
+        "  dataPlane: {backplane: {type: kafka, options: {brokers: '127.0.0.1:1'}}}\n"
+    )
+    lines = tmp_path / "in.jsonl"
+    lines.write_text('{"eventType": "Error", "payload": {"errorType": "E", "message": "m"}}\n')
+    process = start("publish", config, lines)
+    assert process.stderr is not None
+    assert b"refused" in process.stderr.readline()  # it is at work now
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert b"interrupted  by Ctrl-C" in out
+
+
 def test_output_in_a_pipe_has_no_colours_and_no_wrapped_lines(
     start: Start, file_config: Path
 ) -> None:

@@ -257,3 +257,20 @@ def test_events_that_a_backplane_logs_are_all_told(run: Run, tmp_path: Path) -> 
 
     assert result.exit_code == 0
     assert result.stderr.count('"eventType":"Error"') == 30
+
+
+def test_a_timeout_that_is_no_number_of_seconds_is_a_usage_error(
+    run: Run, file_config: Path
+) -> None:
+    for wrong in ("nan", "-1", "inf", "soon"):
+        result = run("health", file_config, f"--timeout={wrong}")
+        assert result.exit_code == 2
+        assert "Invalid value for '--timeout'" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("init",), ("schema", "-o")])
+def test_a_file_that_cannot_be_written_is_named(run: Run, command: tuple[str, ...]) -> None:
+    result = run(*command, "nowhere/file.yaml")
+    assert result.exit_code == 1
+    assert "Could not open file 'nowhere/file" in result.stderr
+    assert "1    a file cannot be written" in run(command[0], "--help").stdout

@@ -81,6 +81,12 @@ def test_filters_choose_what_is_printed(
     assert [envelope["payload"]["subjectId"] for envelope in envelopes] == subjects
 
 
+def test_that_nothing_is_there_is_said(run: Run, full_config: Path) -> None:
+    result = run("tail", full_config, "--no-follow", "--experiment", "chekout")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "there are no such events\n"
+
+
 def test_json_is_the_envelope_as_it_is_stored(run: Run, full_config: Path) -> None:
     result = run("tail", full_config, "--no-follow", "--json")
 

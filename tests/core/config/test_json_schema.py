@@ -16,6 +16,19 @@ from ruamel.yaml import YAML
 
 DEFINITIONS = Path(__file__).parents[3] / "samples" / "experiment_definitions"
 SAMPLES = sorted(DEFINITIONS.glob("*.yaml"))
+GOLDEN = Path(__file__).parent / "golden"
+
+# Bad files of the golden tests in which a schema has nothing to find fault with.
+BEYOND_A_SCHEMA = {
+    "contradiction",  # values that go together with others only
+    "contradiction-with-a-default",
+    "duplicates",  # gone, or refused, before a schema is asked
+    "environment",  # it depends on who runs it
+    "unclosed-quote",  # no YAML
+    "unquoted-reference",
+    "yaml-1.1",  # a directive is no content
+}
+BAD_FILES = sorted(path.stem for path in GOLDEN.glob("*.yaml"))
 
 
 @pytest.fixture
@@ -111,6 +124,35 @@ def test_what_it_can_express_is_invalid_as_for_the_loader(
     with pytest.raises(ConfigError):
         load(text, registry=registry, environ={})
     assert not validator.is_valid(_plain(text))
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_FILES if name not in BEYOND_A_SCHEMA])
+def test_bad_files_of_the_golden_tests_are_invalid(validator: Any, name: str) -> None:
+    assert not validator.is_valid(_plain((GOLDEN / f"{name}.yaml").read_text()))
+
+
+@pytest.mark.parametrize("name", ["kafka", "file", "logging", "memory"])
+def test_a_misspelt_option_is_invalid(validator: Any, registry: Registry, name: str) -> None:
+    for row in option_rows(registry.load_backplane(name).options_class):
+        *blocks, key = row.key.split(".")
+        written: dict[str, Any] = {f"{key}z": "x"}
+        for block in reversed(blocks):
+            written = {block: written}
+        whole = {"type": name, "options": {"brokers": ["a:1"], "path": "x"} | written}
+        errors = validator.iter_errors({"experimentFramework": {"dataPlane": {"backplane": whole}}})
+        assert any(f"{key}z" in error.message for error in errors), row.key
+
+
+def test_editors_that_know_an_older_draft_come_to_the_same_verdict(registry: Registry) -> None:
+    made = schema(registry)
+    jsonschema.Draft7Validator.check_schema(made)
+    older, newer = jsonschema.Draft7Validator(made), jsonschema.Draft202012Validator(made)
+    texts = [path.read_text() for path in SAMPLES]
+    texts += [
+        (GOLDEN / f"{name}.yaml").read_text() for name in BAD_FILES if name not in BEYOND_A_SCHEMA
+    ]
+    for document in map(_plain, texts):
+        assert older.is_valid(document) == newer.is_valid(document)
 
 
 @pytest.mark.parametrize("name", ["sink", "kafka", "file", "logging", "memory"])

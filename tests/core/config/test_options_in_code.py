@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import attrs
 import pytest
-from experiment_framework._config import convert_options
+from experiment_framework._config import convert_options, load
+from experiment_framework._registry import Registry
 from experiment_framework.dataplane_options import DataPlaneOptions
 from experiment_framework.errors import ConfigError, HookError
-from experiment_framework.plugin import option, options
+from experiment_framework.plugin import Backplane, Record, option, options
 from msgspec import Meta
 
 
@@ -139,5 +141,29 @@ class Unresolved:
 
 @pytest.mark.parametrize("options_class", [Unsupported, Unresolved])
 def test_a_type_that_options_cannot_have_is_the_authors_mistake(options_class: type[Any]) -> None:
-    with pytest.raises(HookError):
+    with pytest.raises(HookError, match=r"value|Nowhere"):
         options_class(value=1)
+
+
+def test_an_option_without_a_type_is_named() -> None:
+    @options
+    class Untyped:
+        place = option(help="Where.")
+
+    with pytest.raises(HookError, match=r"Untyped\.place has no type"):
+        Untyped(place="here")
+
+
+def test_a_plugin_with_an_option_without_a_type_is_a_problem_of_the_configuration() -> None:
+    @options
+    class Untyped:
+        place = option(help="Where.")
+
+    class Sink(Backplane[Untyped]):
+        def write_batch(self, records: Sequence[Record]) -> None: ...
+
+    registry = Registry(environ={})
+    registry.register_backplane("untyped", Sink)
+    text = "experimentFramework: {dataPlane: {backplane: {type: untyped, options: {place: x}}}}"
+    with pytest.raises(ConfigError, match=r"Untyped\.place has no type"):
+        load(text, registry=registry)

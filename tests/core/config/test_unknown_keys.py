@@ -114,6 +114,38 @@ def test_an_option_beside_options_is_told_where_it_belongs(error_of: Failure) ->
     assert "Put `url` under `options:`." in suggestions
 
 
+def test_what_was_not_indented_below_the_backplane_is_told_where_it_belongs(
+    error_of: Failure,
+) -> None:
+    text = """\
+experimentFramework:
+  dataPlane:
+    backplane:
+    type: sink
+    options: {url: here}
+"""
+    problems = {problem.path[-1]: problem for problem in error_of(text).problems}
+    assert problems["type"].suggestion == "Indent it: `type` belongs under `backplane:`."
+    assert problems["options"].suggestion == "Indent it: `options` belongs under `backplane:`."
+    assert str(problems["backplane"].location) == "<text>:3:5"
+
+
+def test_an_option_of_the_backplane_above_it_is_told_where_it_belongs(error_of: Failure) -> None:
+    text = "experimentFramework:\n  dataPlane:\n    url: here\n    backplane: {type: sink}\n"
+    suggestions = [problem.suggestion for problem in error_of(text).problems]
+    assert "Put `url` under `backplane:`, there under `options:`." in suggestions
+
+
+def test_an_option_of_a_block_beside_that_block_is_told_where_it_belongs(error_of: Failure) -> None:
+    text = """\
+experimentFramework:
+  dataPlane:
+    backplane: {type: sink, options: {url: here, password: x}}
+"""
+    (problem,) = error_of(text).problems
+    assert problem.suggestion == "Put `password` under `login:`."
+
+
 def test_keys_that_begin_with_x_are_allowed_in_every_block(load_config: Callable[..., Any]) -> None:
     config = load_config("""\
 x-a: ${UNSET}

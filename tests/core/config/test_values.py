@@ -32,7 +32,7 @@ def _values(config: Any) -> dict[str, EffectiveValue]:
 
 
 def test_each_value_has_its_origin(load_config: Loaded) -> None:
-    values = _values(load_config(TEXT, {"HOST": "a", "PW": "canary"}))
+    values = _values(load_config(TEXT, {"HOST": "a", "PW": "canary", "KIND": "sink"}))
     found = {path: (value.value, value.origin) for path, value in values.items()}
     options = "dataPlane.backplane.options"
     assert found["dataPlane.batchSize"] == (5, "<text>:4:16")
@@ -49,6 +49,13 @@ def test_each_value_has_its_origin(load_config: Loaded) -> None:
     assert found[f"{options}.extra.db.password"] == ("***", "<text>:12:36")
     assert found[f"{options}.folder"] == ("here", "default")
     assert found[f"{options}.retention"] == (False, "default")
+
+
+def test_a_default_in_a_reference_is_from_the_file(load_config: Loaded) -> None:
+    values = _values(load_config(TEXT.replace("${HOST}", "${HOST:-a}"), {"KIND": "", "PW": "p"}))
+    assert values["dataPlane.backplane.type"].origin == "<text>:7:13"
+    hosts = values["dataPlane.backplane.options.hosts"]
+    assert (hosts.value, hosts.origin) == (["a:1", "b:2"], "<text>:10:16")
 
 
 def test_a_step_that_is_not_declared_has_no_values(load_config: Loaded) -> None:

@@ -193,14 +193,17 @@ class GivesUp(SelfQueueing):
         super().__init__()
         self._is_down = True
         self._arrived: list[str] = []
+        self._serving = threading.Lock()
 
     def flush(self, timeout: float) -> None:
-        taken, self._queue = self._queue, []
-        for record in taken:
-            if self._is_down:
-                self.context.failed(record, "timed out", retryable=True)
-            else:
-                self._arrived.append(record.event_id)
+        with self._serving:
+            while self._queue:
+                record = self._queue[0]
+                if self._is_down:
+                    self.context.failed(record, "timed out", retryable=True)
+                else:
+                    self._arrived.append(record.event_id)
+                self._queue.pop(0)  # outstanding until its fate was told
 
 
 def test_a_client_that_reports_failures_only_loses_nothing(
@@ -210,8 +213,9 @@ def test_a_client_that_reports_failures_only_loses_nothing(
     plane = make_plane(client, failure_mode="spool", spool=SpoolOptions(directory=tmp_path))
     ids = [plane.publish(exposure).event_id for _ in range(20)]
     plane.flush(0.3)
-    assert plane.stats().delivered == 0
-    assert plane.stats().spooled + plane.stats().pending == 20
+    stats = plane.stats()
+    assert stats.delivered == 0
+    assert stats.spooled + stats.pending == 20
     client._is_down = False
     assert plane.flush(20).is_complete
     assert client._arrived == ids

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -112,3 +113,21 @@ def test_where_no_thread_can_start_close_writes_in_the_calling_thread(
             plane.publish(exposure)
         assert plane.close(5).delivered == 5
     assert len(control.records) == 5
+
+
+@pytest.mark.parametrize(
+    "end", [SystemExit(3), asyncio.CancelledError("cancelled"), GeneratorExit()]
+)
+def test_a_sink_that_tries_to_end_its_thread_costs_one_batch(
+    make_plane: MakePlane,
+    sink: BatchSink,
+    control: Control,
+    exposure: Exposure,
+    end: BaseException,
+) -> None:
+    control.fail_next(end)
+    plane = make_plane(sink)
+    first = plane.publish_and_wait(exposure, 5)
+    assert first.status == "failed"
+    assert type(end).__name__ in (first.reason or "")
+    assert plane.publish_and_wait(exposure, 5).status == "delivered"

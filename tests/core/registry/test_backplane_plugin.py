@@ -139,6 +139,14 @@ class TestCheck:
         with pytest.raises(HookError, match="which is no Problem"):
             plugin(Wrong).check(Options())
 
+    def test_that_gives_a_path_as_text_is_shown_how_to_write_it(self) -> None:
+        class Wrong(Sink):
+            def check(self, options: Options) -> Any:
+                return [Problem(message="far away", path="place")]  # type: ignore[arg-type]  # what is tested
+
+        with pytest.raises(HookError, match=r"such as \('place',\)"):
+            plugin(Wrong).check(Options())
+
 
 class TestMakingIt:
     def test_contains_what_the_constructor_raises(self) -> None:

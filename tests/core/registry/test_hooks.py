@@ -294,7 +294,7 @@ class TestCheckAndSettings:
     def test_are_empty_where_a_plugin_has_none(self) -> None:
         hooks = resolve(Sink(Options()), name="mine", options=Options())
         assert hooks.check(Options()) == ()
-        assert hooks.client_settings(Options()) == {}
+        assert hooks.client_settings(Options(), 1, 1024) == {}
 
     @pytest.mark.parametrize("given", [None, [], (Problem(message="no"),)])
     def test_take_whatever_iterable_a_plugin_gives(self, given: Any) -> None:

@@ -75,6 +75,14 @@ def test_registering_the_same_again_changes_nothing(registry: Registry) -> None:
     assert registry.load_step("rate") is Rate
 
 
+def test_a_class_that_was_defined_anew_replaces_the_one_before(registry: Registry) -> None:
+    body = {"write_batch": Sink.write_batch, "__module__": "__main__"}
+    first, second = (type("Mine", (Backplane,), dict(body)) for _ in range(2))
+    registry.register_backplane("mine", first)
+    registry.register_backplane("mine", second)
+    assert registry.load_backplane("mine").target is second
+
+
 def test_registering_another_by_the_same_name_names_both(registry: Registry) -> None:
     registry.register_backplane("mine", Sink)
     with pytest.raises(DuplicatePluginError, match=r"Sink.* already; .*OtherSink"):

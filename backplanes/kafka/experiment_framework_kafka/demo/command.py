@@ -93,7 +93,9 @@ def _run(trial: Trial, subjects: int) -> Outcomes:
 def _rendered(outcomes: Outcomes) -> str:
     """Give the report with colours where standard output is a terminal."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    console = Console(width=_PICTURE_WIDTH if piped else None, highlight=False)
+    console = Console(highlight=False)
+    # A terminal that is narrower wraps lines by itself; abbreviated figures would be worth nothing.
+    console.width = _PICTURE_WIDTH if piped else max(console.width, _PICTURE_WIDTH)
     with console.capture() as captured:
         console.print(report(outcomes))
     return captured.get()

@@ -134,6 +134,7 @@ class HandOut:
         while True:
             with self._lock:
                 if position >= len(self._unread):
+                    self._close()  # an open file keeps its room on the disk, even when deleted
                     return None
                 segment = self._unread[position]
                 if segment.writing:  # asked by a signal handler in the midst of an append

@@ -195,6 +195,10 @@ class Spool:
                 if self._fsync == "always":
                     self._sync_append(active, place)
             except OSError as error:
+                if active.count:
+                    # A disk that is full gets room again only by files that are deleted, and only
+                    # one that is not appended to any more is.
+                    self._retire(active)
                 raise self._troubled(error) from error
             self._unsynced = unsynced = self._unsynced + 1
         if unsynced in _WAKE_AT:

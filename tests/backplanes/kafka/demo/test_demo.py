@@ -69,6 +69,14 @@ def test_the_demo_prints_a_table_and_draws_a_picture(tmp_path: Path) -> None:
     assert "url(http" not in picture.read_text("utf-8")  # nothing is fetched to show it
 
 
+def test_a_narrow_terminal_abbreviates_no_figure() -> None:
+    result = CliRunner().invoke(command, ["--subjects", "100"], env={"COLUMNS": "40"})
+
+    assert result.exit_code == 0, result.output
+    assert "…" not in result.stdout
+    assert "${KAFKA_BROKERS:-localhost:9092}" in result.stdout
+
+
 def test_the_demo_never_speaks_to_the_kafka_of_the_environment() -> None:
     elsewhere = {"KAFKA_BROKERS": "production.invalid:9092"}
 

@@ -102,6 +102,24 @@ def test_a_disk_that_fills_up_costs_only_what_does_not_fit(
     again.close()
 
 
+def test_a_disk_that_one_file_has_filled_takes_records_again_once_that_is_sent(
+    small_disk: Path, make_record: MakeRecord, ids: Ids
+) -> None:
+    spool = spool_in(small_disk / "spool")
+    spool.open()
+    kept = 0
+    with suppress(SpoolError):
+        while True:
+            spool.append(make_record(kept, size=700))
+            kept += 1
+    for place, _ in spool.pending():
+        spool.acknowledge(place)
+    spool.sync()
+    spool.append(make_record(kept, size=700))
+    assert ids(spool) == [kept]
+    spool.close()
+
+
 def test_records_are_replayed_from_a_disk_that_is_full(
     small_disk: Path, make_record: MakeRecord, ids: Ids
 ) -> None:
