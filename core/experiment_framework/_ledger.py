@@ -53,20 +53,25 @@ class Cell:
     disabled: int
     refused: int
     offered: int
-    offered_by_kind: Counter[Kind]
-    dropped_by_kind: Counter[Kind]
-    failed_by_kind: Counter[Kind]
+    # Plain dicts: a Counter takes twice as long, and each publish counts here.
+    offered_by_kind: dict[Kind, int]
+    dropped_by_kind: dict[Kind, int]
+    failed_by_kind: dict[Kind, int]
 
     def __init__(self) -> None:
         for name in _COUNTERS:
             setattr(self, name, 0)
         for name in _BY_KIND:
-            setattr(self, name, Counter())
+            setattr(self, name, {})
         self.dropped: Counter[str] = Counter()
 
     def note_offered(self, record: Record) -> None:
         """Count a record under its kind."""
-        _add(self.offered_by_kind, _kind(record), 1)
+        kind = (record.event_type, record.experiment_name, record.variant_key)
+        try:
+            self.offered_by_kind[kind] += 1
+        except KeyError:
+            _add(self.offered_by_kind, kind, 1)
 
     def note_dropped(self, record: Record, reason: str) -> None:
         """Count a record that was not accepted."""
@@ -92,10 +97,10 @@ def _kind(record: Record) -> Kind:
     return (record.event_type, record.experiment_name, record.variant_key)
 
 
-def _add(counts: Counter[Kind], kind: Kind, count: int) -> None:
+def _add(counts: dict[Kind, int], kind: Kind, count: int) -> None:
     if kind not in counts and len(counts) >= MOST_KINDS:
         kind = (kind[0], None, None)
-    counts[kind] += count
+    counts[kind] = counts.get(kind, 0) + count
 
 
 class _Owner:
@@ -204,10 +209,10 @@ class Ledger:
                 experiment_name=kind[1],
                 variant_key=kind[2],
                 offered=offered,
-                dropped=total.dropped_by_kind[kind],
-                failed=total.failed_by_kind[kind],
+                dropped=total.dropped_by_kind.get(kind, 0),
+                failed=total.failed_by_kind.get(kind, 0),
             )
-            for kind, offered in total.offered_by_kind.most_common()
+            for kind, offered in Counter(total.offered_by_kind).most_common()
         ]
 
     def _settled(self, cells: Iterable[Cell]) -> int:

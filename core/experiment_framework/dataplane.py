@@ -154,7 +154,7 @@ class DataPlane:
         cell = self._cell()
         cell.offered += 1
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
-        if isinstance(prepared, Receipt):
+        if type(prepared) is Receipt:
             return prepared
         return self._give(cell, prepared)
 

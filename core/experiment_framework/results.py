@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 import msgspec
 
@@ -15,6 +15,7 @@ ReceiptStatus: TypeAlias = Literal[
 ]
 
 
+@final
 class Receipt(msgspec.Struct, frozen=True):
     """What became of one event when it was published.
 

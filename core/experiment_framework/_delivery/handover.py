@@ -51,6 +51,7 @@ class Handover:
         self._modes = modes
         self._block_timeout = block_timeout
         self._spooling = spooling
+        self._first_try = self._try if spooling is None else self._try_beside_disk
 
     def give(self, cell: Cell, record: Record, deadline: float | None = None) -> Receipt:
         """Hand a record over; wait for room as long as is allowed, and not beyond the deadline."""
@@ -81,7 +82,7 @@ class Handover:
         until = time.monotonic() + self._block_timeout
         return until if deadline is None else min(until, deadline)
 
-    def _first_try(self, cell: Cell, record: Record) -> Receipt | None:
+    def _try_beside_disk(self, cell: Cell, record: Record) -> Receipt | None:
         """Hand a record over, or queue it on disk behind those that wait there already."""
         spooling = self._spooling
         if spooling is None or self.is_closed:
