@@ -12,7 +12,7 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
 from experiment_framework._cli.spool_source import age_of, declared_spool, number, progress, size
-from experiment_framework._cli.terminal import clean, console, print_json, table
+from experiment_framework._cli.terminal import clean, console, print_json, print_table, table
 from experiment_framework._delivery.spool.inspection import (
     Folder,
     KeptAside,
@@ -66,7 +66,7 @@ def command(config: Path, *, as_json: bool) -> None:
         )
     out = console()
     if rows:
-        out.print(made)
+        print_table(out, made)
     out.print(f"{number(sum(row.records for row in rows))} records in {directory.absolute()}")
     if aside:
         kept = sum(file.size for file in aside)

@@ -15,7 +15,7 @@ from experiment_framework._cli.help import INTERRUPTED, exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.spool_source import declared_spool, number, progress
-from experiment_framework._cli.terminal import console, errors, facts, print_json
+from experiment_framework._cli.terminal import console, errors, facts, print_json, print_table
 from experiment_framework._delivery.spool.inspection import folders_in, segments_of
 from experiment_framework._termination import TERMINATED, Terminated
 
@@ -153,4 +153,4 @@ def _show(summary: Summary, timeout: float) -> None:
         rows["remaining"] = f"{number(summary.remaining)}  on disk, not delivered in {timeout:g} s"
     if summary.running:
         rows["left alone"] = f"{number(summary.running)}  of processes that run"
-    console().print(facts({name: Text(text) for name, text in rows.items()}))
+    print_table(console(), facts({name: Text(text) for name, text in rows.items()}))

@@ -46,7 +46,9 @@ def command(
     """
     out, notes = console(), errors()
     reader = RecordReader(declared_spool(config).directory, is_quiet=out.is_terminal)
-    for waiting in itertools.islice(reader.records(query_of(experiment, variant, types)), limit):
+    records = reader.records(query_of(experiment, variant, types))
+    count = 0
+    for count, waiting in enumerate(itertools.islice(records, limit), 1):  # noqa: B007  # counted to its end
         if as_json:
             click.echo(waiting.record.body)
             continue
@@ -54,6 +56,8 @@ def command(
             out.print(event_line(decode(waiting.record.body), waiting.place), soft_wrap=True)
         except DecodeError as error:
             notes.print(_unshowable(waiting, error), style="yellow")
+    if not count:
+        notes.print("there are no such records", style="dim")
     if reader.lost:
         notes.print(f"{number(reader.lost)} records cannot be read", style="yellow")
     ctx.exit(1 if reader.lost else 0)

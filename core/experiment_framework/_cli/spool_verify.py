@@ -13,7 +13,14 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
 from experiment_framework._cli.spool_source import declared_spool, number, progress, size
-from experiment_framework._cli.terminal import clean, console, facts, print_json, table
+from experiment_framework._cli.terminal import (
+    clean,
+    console,
+    facts,
+    print_json,
+    print_table,
+    table,
+)
 from experiment_framework._delivery.spool.inspection import (
     Damage,
     KeptAside,
@@ -100,7 +107,7 @@ def _show(out: Console, verdict: Verdict) -> None:
         made = table("Segment", "From", "To", "What is there")
         for each in verdict.damages:
             made.add_row(clean(each.segment), str(each.start), str(each.end), _KINDS[each.kind])
-        out.print(made)
+        print_table(out, made)
         out.print()
     rows = {
         "segments": f"{number(verdict.segments)}, {size(verdict.bytes)}",
@@ -109,4 +116,4 @@ def _show(out: Console, verdict: Verdict) -> None:
     }
     if verdict.kept_aside:
         rows["kept aside"] = f"{number(len(verdict.kept_aside))} stretches found before"
-    out.print(facts({name: Text(text) for name, text in rows.items()}))
+    print_table(out, facts({name: Text(text) for name, text in rows.items()}))
