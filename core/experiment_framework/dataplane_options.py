@@ -27,7 +27,11 @@ FailureMode: TypeAlias = Literal["drop", "block", "spool"]
 class FailureModes:
     """What happens to events of each type when there is no room for them."""
 
-    default: FailureMode = option(default="drop", help="For every type that is not named.")
+    default: FailureMode | None = option(
+        default=None,
+        help="For every type that is not named; by default `drop`, and `spool` where a spool is "
+        "declared.",
+    )
     exposures: FailureMode | None = option(default=None, help="For Exposure events.")
     assignments: FailureMode | None = option(default=None, help="For Assignment events.")
     outcomes: FailureMode | None = option(default=None, help="For Outcome events.")
@@ -96,12 +100,12 @@ class DataPlaneOptions:
         help="Longest time in ms that a record waits for its batch to fill, for backplanes that "
         "core batches for.",
     )
-    failure_mode: FailureMode | FailureModes = option(
-        default="drop",
+    failure_mode: FailureMode | FailureModes | None = option(
+        default=None,
         help="What happens to an event when there is no room for it: `drop` counts and drops it, "
-        "`block` makes `publish` wait for room first, `spool` keeps it on disk. Also a mapping "
-        "with `default` and a mode for `exposures`, `assignments`, `outcomes`, `analysisSignals`, "
-        "`errors`.",
+        "`block` makes `publish` wait for room first, `spool` keeps it on disk. By default `drop`, "
+        "and `spool` where a spool is declared. Also a mapping with `default` and a mode for "
+        "`exposures`, `assignments`, `outcomes`, `analysisSignals`, `errors`.",
     )
     block_timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = option(
         default=1000,
@@ -127,10 +131,10 @@ class DataPlaneOptions:
     def failure_mode_of(self, event_type: str) -> FailureMode:
         """Give the mode for the events of one type, by the type's wire name."""
         modes = self.failure_mode
-        if isinstance(modes, str):
-            return modes
-        mode: FailureMode | None = getattr(modes, _MODE_FIELDS[event_type], None)
-        return mode or modes.default
+        if isinstance(modes, FailureModes):
+            named: FailureMode | None = getattr(modes, _MODE_FIELDS[event_type])
+            modes = named or modes.default
+        return modes or ("drop" if self.spool is None else "spool")
 
 
 _MODE_FIELDS: Final = {

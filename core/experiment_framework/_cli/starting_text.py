@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, get_args, get_origin
 
-import attrs
 import msgspec
 
 from experiment_framework._config.fields import OptionField, option_fields
@@ -68,7 +67,7 @@ def _block(options_class: type[Any], backplane: str) -> Iterator[str]:
         if field.is_required:
             yield f"{field.key}: {_example(field, backplane)}"
         else:
-            yield from (f"#{line}" for line in _default(field))
+            yield from (f"#{line}" for line in _default(field, backplane))
         yield ""
 
 
@@ -77,16 +76,16 @@ def _help(field: OptionField) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ")
 
 
-def _default(field: OptionField) -> Iterator[str]:
+def _default(field: OptionField, backplane: str) -> Iterator[str]:
     if field.nested is None:
-        default = field.default()
-        yield f"{field.key}: {_value(None if default is attrs.NOTHING else default)}"
+        written = _example(field, backplane) if field.is_required else _value(field.default())
+        yield f"{field.key}: {written}"
         return
     yield f"{field.key}:"
     for inner in option_fields(field.nested):
         for line in _help(inner):
             yield f"  {line}"
-        for line in _default(inner):
+        for line in _default(inner, backplane):
             yield f"  {line}"
 
 

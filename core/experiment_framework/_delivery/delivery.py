@@ -25,6 +25,7 @@ from experiment_framework.results import FlushResult, Stats
 if TYPE_CHECKING:
     from experiment_framework._delivery.callbacks import OnDelivery, OnDrop
     from experiment_framework._delivery.outlet import Outlet
+    from experiment_framework._delivery.spool import Spool
     from experiment_framework._delivery.spooling import Spooling
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._registry import Hooks
@@ -80,15 +81,22 @@ class Delivery:
             report_each=on_delivery is not None or writes_ahead,
             log=log,
         )
-        self._start()
-        open_backplane(hooks, self.settlement)
+        self._spool = _opened_spool(options)
+        self._connect()
+        try:
+            open_backplane(hooks, self.settlement)
+        except BaseException:
+            if self._spool is not None:
+                self._spool.close()
+            raise
         if self._spooling is not None:
             self._spooling.start(self.outlet, self.settlement, self.ledger)
 
-    def _start(self) -> None:
+    def _connect(self) -> None:
+        """Make everything that belongs to this process, and connect it."""
         hooks, options = self._hooks, self._options
         self._callbacks = Callbacks(self._on_drop, self._on_delivery, self._log)
-        self._spooling = spooling = self._opened_spool()
+        self._spooling = spooling = self._around(self._spool)
         self.reports_each = (
             self.settlement.report_each or hooks.publish is None or hooks.outstanding is None
         )
@@ -118,20 +126,12 @@ class Delivery:
         self.shared_flush = SharedFlush(self.outlet.flush)
         self.breaker = Breaker()
 
-    def _opened_spool(self) -> Spooling | None:
+    def _around(self, spool: Spool | None) -> Spooling | None:
         declared = self._options.spool
-        if declared is None:
+        if declared is None or spool is None:
             return None
-        from experiment_framework._delivery.spool import Spool
         from experiment_framework._delivery.spooling import Spooling
 
-        spool = Spool(
-            declared.directory,
-            max_bytes=declared.max_bytes,
-            when_full=declared.when_full,
-            fsync=declared.fsync,
-        )
-        spool.open()
         return Spooling(
             spool,
             writes_ahead=declared.mode == "writeAhead",
@@ -147,8 +147,9 @@ class Delivery:
             left = max(deadline - time.monotonic(), 0.0)
             is_behind = self._spooling is not None and self._spooling.is_behind
             self.outlet.flush(min(left, SLICE) if is_behind else left)
-            if not is_behind or left <= 0:
+            if self._spooling is None or not is_behind or left <= 0:
                 return
+            self._spooling.wait(min(left, SLICE))
 
     def close(self, timeout: float) -> None:
         """Deliver what is left within ``timeout`` seconds, keep or count the rest, let go."""
@@ -171,9 +172,9 @@ class Delivery:
         """Start clean in a forked child: nothing of the parent's is sent, kept or counted here."""
         if self._hooks.after_fork is not None:
             self._hooks.after_fork()
-        if self._spooling is not None:
-            self._spooling.after_fork()
-        self._start()
+        if self._spool is not None:
+            self._spool.after_fork()
+        self._connect()
         if self._spooling is not None:
             self._spooling.start(self.outlet, self.settlement, self.ledger)
 
@@ -236,3 +237,19 @@ def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> 
     if hooks.publish is not None:
         return Direct(hooks.publish, hooks)
     raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")
+
+
+def _opened_spool(options: DataPlaneOptions) -> Spool | None:
+    declared = options.spool
+    if declared is None:
+        return None
+    from experiment_framework._delivery.spool import Spool
+
+    spool = Spool(
+        declared.directory,
+        max_bytes=declared.max_bytes,
+        when_full=declared.when_full,
+        fsync=declared.fsync,
+    )
+    spool.open()
+    return spool

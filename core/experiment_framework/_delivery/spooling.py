@@ -37,6 +37,9 @@ BATCH: Final = 10_000
 SLICE: Final = 0.1
 """Longest wait in seconds before looking whether to stop."""
 
+ADOPT_INTERVAL: Final = 30.0
+"""Seconds between two looks for records of processes that died, once this one has used its disk."""
+
 LONGEST_PAUSE: Final = 5.0
 """Longest time in seconds between two tries to send from disk while the backplane is down."""
 
@@ -186,9 +189,11 @@ class Spooling:
             "replayed": self.replayed,
         }
 
-    def after_fork(self) -> None:
-        """Let go of the parent's folder in a forked child."""
-        self._spool.after_fork()
+    def wait(self, timeout: float) -> None:
+        """Wait until nothing waits on disk any more, at most ``timeout`` seconds."""
+        with self._changed:
+            if self.is_behind:
+                self._changed.wait(timeout)
 
     def stop(self) -> None:
         """Send nothing more from disk; what is under way has its fate reported as ever."""
@@ -265,8 +270,17 @@ class Spooling:
             while not self._is_stopping:
                 if self.is_behind:
                     return True
-                self._changed.wait()
+                if not self._changed.wait(ADOPT_INTERVAL):
+                    self._adopt()
             return False
+
+    def _adopt(self) -> None:
+        """Take over what processes left that died meanwhile; called with the lock held."""
+        try:
+            if self._spool.adopt():
+                self._fall_behind()
+        except ExperimentError as error:
+            self._log.report("replay", str(error))
 
     def _next_batch(self, most: int) -> list[tuple[Place, Record]]:
         """Take the next records from disk; where there are none, nothing goes behind any more."""
@@ -276,6 +290,7 @@ class Spooling:
                 self._remember(record, place)
             if not batch and not self.waiting():
                 self.is_behind = False
+                self._changed.notify_all()
             return batch
 
     def _send(self, batch: list[tuple[Place, Record]]) -> bool:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from experiment_framework import ConfigError, DataPlaneOptions
 from experiment_framework._config import load
 from experiment_framework.dataplane_options import FailureModes, SpoolOptions, check_data_plane
@@ -64,3 +63,10 @@ def test_a_type_that_is_not_named_has_the_default_mode() -> None:
 def test_what_is_no_failure_mode_is_refused(mode: str) -> None:
     with pytest.raises(ConfigError, match="failureMode"):
         load(TEXT.replace("{default: drop, outcomes: spool, exposures: block}", mode))
+
+
+def test_a_spool_that_is_declared_is_used_where_no_failure_mode_is_written() -> None:
+    text = "experimentFramework: {dataPlane: {spool: {directory: d}, backplane: {type: memory}}}\n"
+    options = load(text).data_plane
+    assert options.failure_mode_of("Exposure") == "spool"
+    assert DataPlaneOptions().failure_mode_of("Exposure") == "drop"
