@@ -147,7 +147,9 @@ class Delivery:
             left = max(deadline - time.monotonic(), 0.0)
             is_behind = self._spooling is not None and self._spooling.is_behind
             self.outlet.flush(min(left, SLICE) if is_behind else left)
-            if self._spooling is None or not is_behind or left <= 0:
+            if self._spooling is None or left <= 0:
+                return
+            if not (is_behind or self._spooling.is_behind):  # what came back meanwhile waits there
                 return
             self._spooling.wait(min(left, SLICE))
 
