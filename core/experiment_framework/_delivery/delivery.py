@@ -90,7 +90,9 @@ class Delivery:
                 self._spool.close()
             raise
         if self._spooling is not None:
-            self._spooling.start(self.outlet, self.settlement, self.ledger)
+            self._spooling.start(
+                self.outlet, self.settlement, self.ledger, reports_each=self.reports_each
+            )
 
     def _connect(self) -> None:
         """Make everything that belongs to this process, and connect it."""
@@ -178,7 +180,9 @@ class Delivery:
             self._spool.after_fork()
         self._connect()
         if self._spooling is not None:
-            self._spooling.start(self.outlet, self.settlement, self.ledger)
+            self._spooling.start(
+                self.outlet, self.settlement, self.ledger, reports_each=self.reports_each
+            )
 
     def stats(self) -> Stats:
         """Account for every event so far."""

@@ -82,8 +82,18 @@ class Spooling:
         self._is_stopping = False
         self._thread: threading.Thread | None = None
 
-    def start(self, outlet: Outlet, settlement: Settlement, ledger: Ledger) -> None:
-        """Connect it to the way out; begin to send what earlier processes left."""
+    def start(
+        self, outlet: Outlet, settlement: Settlement, ledger: Ledger, *, reports_each: bool
+    ) -> None:
+        """Connect it to the way out; begin to send what earlier processes left.
+
+        Args:
+            outlet: The way out.
+            settlement: Where drops are counted.
+            ledger: Where what is handed over is counted.
+            reports_each: Whether each delivery is reported: then nothing else proves one.
+        """
+        self._reports_each = reports_each
         self._outlet = outlet
         self._settlement = settlement
         self._ledger = ledger
@@ -148,7 +158,8 @@ class Spooling:
         if place is not None:
             with self._changed:
                 self._returned += 1
-                self._spool.release(place)
+                if not self._spool.release(place):  # the oldest were dropped meanwhile, it too
+                    return False
                 self._fall_behind()
             return True
         if not self._keeps(record.event_type):
@@ -299,7 +310,8 @@ class Spooling:
         for index, (_, record) in enumerate(batch):
             if not self._hand_over(record):
                 for _, rest in batch[index:]:
-                    self.take_back(rest)
+                    if not self.take_back(rest):
+                        self._settlement.dropped(rest, "spool_overflow", "", for_good=False)
                 break
         if self._settle():
             for place, record in batch:
@@ -335,7 +347,7 @@ class Spooling:
         """Wait until everything handed over has its fate; False where it is time to stop."""
         while not self._is_stopping:
             began = time.monotonic()
-            if self._outlet.flush(SLICE):
+            if self._outlet.flush(SLICE) and not (self._reports_each and self._under_way):
                 return True
             # A flush that cannot wait comes back at once: it is not asked without a pause.
             self._sleep(SLICE - (time.monotonic() - began))
