@@ -130,23 +130,14 @@ class HandOut:
 
     def _current(self) -> Segment | None:
         """Find the oldest segment with something to read, and open it there."""
-        position = 0
         while True:
             with self._lock:
-                if position >= len(self._unread):
+                segment = self._oldest_unread()
+                if segment is None:
                     self._close()  # an open file keeps its room on the disk, even when deleted
                     return None
-                segment = self._unread[position]
                 if segment.writing:  # asked by a signal handler in the midst of an append
                     return None
-                if segment.read_to >= segment.end:
-                    if not segment.is_sealed:  # more may come, but there is more to read already
-                        position += 1
-                        continue
-                    self._unread.pop(position)
-                    self.corrupt += segment.write_off()
-                    self._settle(segment)
-                    continue
                 start, end = segment.read_to, segment.end
             reading = self._reading
             if reading is None or reading.segment is not segment or reading.end != end:
@@ -157,6 +148,25 @@ class HandOut:
                     segment.read_to = end
                     continue
             return segment
+
+    def _oldest_unread(self) -> Segment | None:
+        """Find the oldest segment with something to read.
+
+        Called under the lock, which is held for all of it: between two looks, one that had nothing
+        could get records, be sealed, and be overtaken by the next one.
+        """
+        position = 0
+        while position < len(self._unread):
+            segment = self._unread[position]
+            if segment.writing or segment.read_to < segment.end:
+                return segment
+            if segment.is_sealed:
+                self._unread.pop(position)
+                self.corrupt += segment.write_off()
+                self._settle(segment)
+            else:  # more may come, but there is more to read already
+                position += 1
+        return None
 
     def _take_from(self, segment: Segment, most: int) -> list[tuple[Place, Record]]:
         reading = self._reading
