@@ -16,6 +16,7 @@ from experiment_framework.errors import (
     EventError,
     ExperimentError,
     PluginError,
+    SpoolError,
 )
 from experiment_framework.events import (
     AnalysisSignal,
@@ -69,6 +70,7 @@ __all__ = [
     "ReceiptStatus",
     "Severity",
     "SignalType",
+    "SpoolError",
     "Stats",
     "correlation",
     "decode",

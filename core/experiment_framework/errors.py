@@ -11,8 +11,10 @@
     │   ├── DuplicatePluginError                       two distributions claim one name
     │   ├── BrokenPluginError                          it raised while it was loaded
     │   └── HookError                                  it does not follow the plugin API
+    ├── SpoolError                       exit code 1   the spool's folder or disk cannot be used
     └── DeliveryError                    exit code 1   a backplane could not take or give records
         ├── QueueFullError                             no room now: core drops or waits
+        ├── SpoolFullError                             the spool has reached its size limit
         ├── RecordTooLargeError                        this record can never be taken
         └── UnsupportedError                           the backplane has no such ability
 
@@ -25,6 +27,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiment_framework._problems import Problem
 
 __all__ = [
@@ -39,6 +43,8 @@ __all__ = [
     "PluginError",
     "QueueFullError",
     "RecordTooLargeError",
+    "SpoolError",
+    "SpoolFullError",
     "UnknownPluginError",
     "UnsupportedError",
 ]
@@ -132,12 +138,42 @@ class HookError(PluginError):
     """A plugin does not follow the plugin API: a misspelt hook, a wrong argument."""
 
 
+class SpoolError(ExperimentError):
+    """The spool's folder or its disk cannot be used.
+
+    Attributes:
+        directory: The folder that was declared.
+        problem: What is wrong.
+        advice: What to do about it.
+    """
+
+    def __init__(self, directory: Path, problem: str, advice: str) -> None:
+        self.directory = directory
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"spool {directory}: {problem}; {advice}")
+
+
 class DeliveryError(ExperimentError):
     """A backplane could not take, write or read records."""
 
 
 class QueueFullError(DeliveryError):
     """There is no room for a record now; there may be later."""
+
+
+class SpoolFullError(DeliveryError):
+    """The spool has reached its size limit and declines new records.
+
+    Attributes:
+        size: What the spool holds now, in bytes.
+        limit: What it may hold, in bytes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"the spool holds {size} bytes, the limit is {limit}")
 
 
 class RecordTooLargeError(DeliveryError):

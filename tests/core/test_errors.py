@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from experiment_framework.errors import (
     PluginError,
     QueueFullError,
     RecordTooLargeError,
+    SpoolError,
+    SpoolFullError,
     UnknownPluginError,
     UnsupportedError,
 )
@@ -47,6 +50,8 @@ EXAMPLES: list[ExperimentError] = [
     DeliveryError("no way out"),
     QueueFullError("no room"),
     RecordTooLargeError(2_000_000, 1_000_000),
+    SpoolError(Path("spool"), "the disk is full", "free some space"),
+    SpoolFullError(1000, 900),
     UnsupportedError("cannot read"),
 ]
 

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from experiment_framework._delivery.spool import SpoolFullError
 from experiment_framework._delivery.threads import start_thread
 from experiment_framework.errors import (
     DeliveryError,
     ExperimentError,
     QueueFullError,
     RecordTooLargeError,
+    SpoolFullError,
 )
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ first, and forgets those that were acknowledged. On the disk::
         00000003-4100/           the folder of a process that died, adopted as it was
 """
 
-from experiment_framework._delivery.spool.errors import SpoolError, SpoolFullError
 from experiment_framework._delivery.spool.segment import Place
 from experiment_framework._delivery.spool.store import Fsync, Spool, WhenFull
 
-__all__ = ["Fsync", "Place", "Spool", "SpoolError", "SpoolFullError", "WhenFull"]
+__all__ = ["Fsync", "Place", "Spool", "WhenFull"]

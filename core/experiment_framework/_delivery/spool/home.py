@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from experiment_framework._delivery.spool.errors import SpoolError
+from experiment_framework._delivery.spool.errors import spool_error
+from experiment_framework.errors import SpoolError
 
 __all__ = [
     "Home",
@@ -75,7 +76,7 @@ def make_directory(directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise SpoolError.of(directory, error) from error
+        raise spool_error(directory, error) from error
 
 
 def make_home(directory: Path) -> Home:
@@ -97,7 +98,7 @@ def make_home(directory: Path) -> Home:
                 raise
             fcntl.flock(lock, fcntl.LOCK_EX)  # only somebody who looks can hold it, for a moment
     except OSError as error:
-        raise SpoolError.of(directory, error) from error
+        raise spool_error(directory, error) from error
     return Home(path, lock)
 
 
@@ -114,7 +115,7 @@ def adopt_orphans(directory: Path, home: Home) -> list[Path]:
                 if orphan != home.path:
                     adopted += _adopt(orphan, home)
     except OSError as error:
-        raise SpoolError.of(directory, error) from error
+        raise spool_error(directory, error) from error
     return sorted(adopted, key=lambda path: path.name)
 
 
@@ -149,7 +150,7 @@ def remove_orphan(directory: Path, name: str) -> bool:
                 return False
             shutil.rmtree(orphan)
     except OSError as error:
-        raise SpoolError.of(directory, error) from error
+        raise spool_error(directory, error) from error
     finally:
         if lock is not None:
             os.close(lock)

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from experiment_framework._delivery.spool.aside import CORRUPT
-from experiment_framework._delivery.spool.errors import SpoolError
+from experiment_framework._delivery.spool.errors import spool_error
 from experiment_framework._delivery.spool.frames import HEADER_BYTES, Frame, Gap, frames
 from experiment_framework._delivery.spool.home import (
     folders_of,
@@ -27,7 +27,7 @@ from experiment_framework._delivery.spool.home import (
 from experiment_framework._delivery.spool.recovery import survey
 from experiment_framework._delivery.spool.state import StoredState, read_state
 from experiment_framework.envelope import Record
-from experiment_framework.errors import DecodeError
+from experiment_framework.errors import DecodeError, SpoolError
 
 __all__ = [
     "Damage",
@@ -251,7 +251,7 @@ def _adopted_by(folder: Path) -> list[Path]:
 
 def _unreadable(path: Path, error: OSError) -> SpoolError:
     if isinstance(error, NotADirectoryError):
-        return SpoolError.of(path, error)
+        return spool_error(path, error)
     what = (error.strerror or type(error).__name__).lower()
     advice = "run this as the user whose processes write there"
     if not isinstance(error, PermissionError):

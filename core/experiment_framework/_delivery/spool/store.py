@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from zlib import crc32
 
 from experiment_framework._delivery.spool.discards import Discards
-from experiment_framework._delivery.spool.errors import SpoolError, SpoolFullError
+from experiment_framework._delivery.spool.errors import spool_error
 from experiment_framework._delivery.spool.frames import HEADER_BYTES, MAX_BODY
 from experiment_framework._delivery.spool.handout import HandOut
 from experiment_framework._delivery.spool.home import (
@@ -27,7 +27,7 @@ from experiment_framework._delivery.spool.segment import PASSED, WAITING, Place,
 from experiment_framework._delivery.spool.state import BUCKETS, KEYLESS
 from experiment_framework._delivery.spool.syncer import MOST_UNSYNCED, Syncer
 from experiment_framework.envelope import Record
-from experiment_framework.errors import RecordTooLargeError
+from experiment_framework.errors import RecordTooLargeError, SpoolError, SpoolFullError
 
 __all__ = ["Fsync", "Spool", "WhenFull"]
 
@@ -479,7 +479,7 @@ class Spool:
             raise
 
     def _troubled(self, error: OSError) -> SpoolError:
-        trouble = SpoolError.of(self.directory, error)
+        trouble = spool_error(self.directory, error)
         self.trouble = str(trouble)
         self._is_troubled = True
         return trouble

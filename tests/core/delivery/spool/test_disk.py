@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from experiment_framework._delivery.spool import Spool, SpoolError
+from experiment_framework._delivery.spool import Spool
 from experiment_framework.envelope import Record
+from experiment_framework.errors import SpoolError
 
 MakeSpool = Callable[..., Spool]
 MakeRecord = Callable[..., Record]

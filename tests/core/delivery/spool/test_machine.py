@@ -6,8 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from experiment_framework._delivery.spool import Place, Spool, SpoolFullError
+from experiment_framework._delivery.spool import Place, Spool
 from experiment_framework.envelope import Record
+from experiment_framework.errors import SpoolFullError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

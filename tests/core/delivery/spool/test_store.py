@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from experiment_framework._delivery.spool import Place, Spool, SpoolError, SpoolFullError
+from experiment_framework._delivery.spool import Place, Spool
 from experiment_framework.envelope import Record
-from experiment_framework.errors import RecordTooLargeError
+from experiment_framework.errors import RecordTooLargeError, SpoolError, SpoolFullError
 
 MakeSpool = Callable[..., Spool]
 MakeRecord = Callable[..., Record]
@@ -330,3 +330,38 @@ def test_records_that_are_older_come_before_those_that_wait(
     assert [record for _, record in spool.pending()] == [late]
     spool.close()
     assert [record for _, record in make_spool().pending()] == [oldest, older, late, younger]
+
+
+class Crowded:
+    """A spool's lock: when the reader lets go of it for the nth time, others append meanwhile."""
+
+    def __init__(self, spool: Spool, append: Callable[[], object], turn: int) -> None:
+        self._lock = spool._lock
+        self._append = append
+        self._turns_left = turn
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._turns_left -= 1
+        if not self._turns_left:
+            self._append()
+
+
+@pytest.mark.parametrize("turn", range(1, 6))
+def test_a_segment_that_is_filled_while_it_is_looked_at_is_not_overtaken_by_the_next_one(
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, turn: int
+) -> None:
+    spool = make_spool(segment_bytes=4096)
+
+    def fill_more_than_a_segment() -> None:
+        for number in range(1, 50):
+            spool.append(make_record(number))
+
+    spool.append(make_record(0))
+    seen = ids(spool)
+    spool._hand_out._lock = Crowded(spool, fill_more_than_a_segment, turn)
+    seen += [int(record.event_id) for _ in range(20) for _, record in spool.next_batch(5)]
+    assert seen == list(range(50))
