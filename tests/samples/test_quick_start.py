@@ -18,7 +18,7 @@ def test_its_two_events_are_in_kafka_with_one_correlation_id(
     printed = run("quick_start.py", QUICK_START, **brokers)
 
     assert printed.startswith("accepted ")
-    assert "FlushResult(delivered=2, failed=0, pending=0, dropped=0)" in printed
+    assert "FlushResult(delivered=2, failed=0, pending=0, dropped=0, spooled=0)" in printed
     with DataPlane.from_config(samples / QUICK_START, environ=brokers) as plane:
         stored = [decode(each.body) for each in plane.read(Query(experiment_name="checkout"))]
     events = [envelope for envelope in stored if envelope.correlation_id == "request-abc-123"]

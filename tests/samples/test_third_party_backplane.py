@@ -84,7 +84,7 @@ def test_its_entry_point_is_all_that_it_takes_to_be_selected(
     done = run_installed(url)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "FlushResult(delivered=2, failed=0, pending=0, dropped=0)" in done.stdout
+    assert "FlushResult(delivered=2, failed=0, pending=0, dropped=0, spooled=0)" in done.stdout
     lines = b"\n".join(received.bodies).splitlines()
     assert [decode(line).event_type for line in lines] == ["Exposure", "Outcome"]
 
@@ -99,7 +99,7 @@ def test_an_answer_of_500_counts_the_batch_as_failed(
     done = run_installed(url)
 
     assert done.returncode == 0
-    assert "FlushResult(delivered=0, failed=2, pending=0, dropped=0)" in done.stdout
+    assert "FlushResult(delivered=0, failed=2, pending=0, dropped=0, spooled=0)" in done.stdout
     assert "500" in done.stderr
 
 
