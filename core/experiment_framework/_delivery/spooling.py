@@ -215,12 +215,18 @@ class Spooling:
         if thread is not None and thread is not threading.current_thread():
             thread.join(5 * SLICE)
 
+    def _has_ended(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
     def close(self) -> None:
-        """Leave to a later process what has no fate yet."""
+        """Leave to a later process what has no fate yet; called when the way out is closed."""
+        # What a way out that is closed has not given up is durable, if it has nothing left.
+        has_fates = not self._reports_each and self._has_ended() and self._outlet.flush(0.0)
+        let_go = self._spool.acknowledge if has_fates else self._spool.release
         with self._changed:
             for places in self._places.values():
                 for place in places:
-                    self._spool.release(place)
+                    let_go(place)
             self._places.clear()
             self._under_way = 0
         self._spool.close()
