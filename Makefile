@@ -7,7 +7,7 @@ export UV
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs constraints setup
+.PHONY: help demo test chaos lint bench docs constraints setup
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## simulate an A/B test on an embedded Kafka and read it back
 
 test: setup ## run all tests (those on the real Apache Kafka need Java 17 and Maven)
 	@$(UV) run --no-sync pytest $(ARGS)
+
+chaos: setup ## break brokers, networks, disks and processes for ten minutes; audit what arrived
+	@EXPERIMENT_CHAOS=full $(UV) run --no-sync pytest tests/chaos $(ARGS)
 
 lint: setup ## check style, types and imports
 	@$(UV) run --no-sync ruff check

@@ -13,7 +13,15 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.consumer.fetcher import ConsumerRecord
 
-__all__ = ["Found", "TopicDescription", "create_topics", "describe_topic", "send", "stored_records"]
+__all__ = [
+    "Found",
+    "TopicDescription",
+    "create_topics",
+    "delete_topic",
+    "describe_topic",
+    "send",
+    "stored_records",
+]
 
 READ_SECONDS = 30.0
 
@@ -46,6 +54,15 @@ def create_topics(servers: str, partitions: Mapping[str, int]) -> None:
     try:
         topics = [NewTopic(name, count, 1) for name, count in partitions.items()]
         admin.create_topics(topics, timeout_ms=20_000, wait_for_metadata=True)
+    finally:
+        admin.close()
+
+
+def delete_topic(servers: str, name: str) -> None:
+    """Delete a topic with all that is in it."""
+    admin = KafkaAdminClient(bootstrap_servers=servers)
+    try:
+        admin.delete_topics([name], timeout_ms=20_000)
     finally:
         admin.close()
 
