@@ -1,0 +1,90 @@
+"""What becomes of records that were sent from disk, or came back to it, at awkward moments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from experiment_framework import DataPlane, DataPlaneOptions, Exposure, Stats
+from experiment_framework.dataplane_options import SpoolOptions
+from experiment_framework.plugin import Record
+from sinks import BatchSink, Control, SelfQueueing
+
+
+class Client(SelfQueueing):
+    """Takes one record at a time, and says what became of it when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(room=1)
+
+    def flush(self, timeout: float) -> None:
+        """Wait for nothing: somebody else decides."""
+
+    def _fail_first(self) -> None:
+        self.context.failed(self._queue[0], "timed out", retryable=True)
+        self._queue.pop(0)
+
+    def _deliver_first(self) -> Record:
+        if self.context.report_each:
+            self.context.delivered(self._queue[0])
+        return self._queue.pop(0)
+
+    def close(self, timeout: float) -> None:
+        while self._queue:
+            self._fail_first()
+
+
+def plane_on(client: Client, directory: Path, **written: object) -> DataPlane:
+    spool = SpoolOptions(directory=directory, **written)  # type: ignore[arg-type]  # as a test wants it
+    return DataPlane(client, DataPlaneOptions(failure_mode="spool", spool=spool))
+
+
+def is_balanced(stats: Stats) -> bool:
+    ends = stats.dropped_total + stats.failed + stats.delivered + stats.pending + stats.spooled
+    return stats.offered + stats.recovered == ends
+
+
+def test_what_comes_back_during_a_flush_is_sent_before_it_ends(
+    sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    options = DataPlaneOptions(failure_mode="spool", spool=SpoolOptions(directory=tmp_path))
+    with DataPlane(sink, options) as plane:
+        plane.publish(exposure)
+        control.fail_next(ConnectionError("down"))
+        assert plane.flush(20).is_complete
+
+
+def test_what_comes_back_after_its_segment_was_dropped_has_failed(
+    exposure: Exposure, tmp_path: Path
+) -> None:
+    client = Client()
+    oldest: Literal["dropOldest"] = "dropOldest"
+    plane = plane_on(client, tmp_path, mode="writeAhead", max_bytes=1024 * 1024, when_full=oldest)
+    plane.publish(exposure)
+    while not plane.stats().dropped:
+        plane.publish(exposure)
+    client._fail_first()
+    assert plane.stats().failed == 1
+    plane.close(0.0)
+    assert is_balanced(plane.stats())
+
+
+@pytest.mark.parametrize("mode", ["overflow", "writeAhead"])
+def test_what_was_sent_from_disk_and_arrived_is_not_sent_again(
+    exposure: Exposure, tmp_path: Path, mode: str
+) -> None:
+    client = Client()
+    plane = plane_on(client, tmp_path, mode=mode)
+    ids = [plane.publish(exposure).event_id for _ in range(5)]
+    arrived = []
+    while len(arrived) < 3:
+        if client.outstanding():
+            arrived.append(client._deliver_first().event_id)
+    result = plane.close(0.0)
+    assert arrived == ids[:3]
+    assert (result.delivered, result.spooled) == (3, 2)
+    assert is_balanced(plane.stats())
+    later = plane_on(Client(), tmp_path, mode=mode)
+    assert later.stats().recovered == 2
+    later.close(0.0)
