@@ -138,6 +138,7 @@ class Delivery:
             spool,
             writes_ahead=declared.mode == "writeAhead",
             keeps=lambda kind: self._options.failure_mode_of(kind) == "spool",
+            isolates=self._hooks.write_batch is not None,
             replay_per_second=declared.replay_per_second,
             log=self._log,
         )

@@ -112,7 +112,8 @@ class Handover:
             return Receipt(record.event_id, "spooled")
         receipt = self._try(cell, record)
         if receipt is None:
-            spooling.take_back(record)
+            if not spooling.take_back(record):  # the oldest were dropped meanwhile, it too
+                return self._drop(record, "spool_overflow")
             return Receipt(record.event_id, "spooled")
         if receipt.status == "dropped":
             spooling.settled(record)

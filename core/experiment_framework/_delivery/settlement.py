@@ -24,7 +24,7 @@ class TakesBack(Protocol):
     def settled(self, record: Record) -> None:
         """Let go of a record: it is durable, or will never be."""
 
-    def take_back(self, record: Record) -> bool:
+    def take_back(self, record: Record, reason: str = "") -> bool:
         """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
 
 
@@ -94,7 +94,7 @@ class Settlement:
 
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         """Count a record that will not arrive now; with a spool, one that may arrive later."""
-        if self._disk is not None and retryable and self._disk.take_back(record):
+        if self._disk is not None and retryable and self._disk.take_back(record, reason):
             self._ledger.cell().returned += 1
             return
         if self._disk is not None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from experiment_framework._delivery.suspicion import Suspicion
 from experiment_framework._delivery.threads import start_thread
 from experiment_framework.errors import (
     DeliveryError,
@@ -51,6 +52,8 @@ class Spooling:
         spool: The store, opened.
         writes_ahead: Whether every record is written before it is handed over.
         keeps: Whether records of this type are kept when the backplane gives them up.
+        isolates: Whether what comes back may do so because of one record among it, as where a batch
+            is written by one call that raises: that one is found, and given up.
         replay_per_second: Most records a second that are sent from disk.
         log: Where trouble with the disk is reported.
 
@@ -65,6 +68,7 @@ class Spooling:
         *,
         writes_ahead: bool,
         keeps: Callable[[str], bool],
+        isolates: bool,
         replay_per_second: int,
         log: ThrottledLog,
     ) -> None:
@@ -74,6 +78,9 @@ class Spooling:
         self.replayed = 0
         self._spool = spool
         self._keeps = keeps
+        self._isolates = isolates
+        self._suspicion = Suspicion()
+        self._last_reason = ""
         self._rate = replay_per_second
         self._returned = 0
         self._under_way = 0
@@ -152,8 +159,9 @@ class Spooling:
         if place is not None:
             self._spool.acknowledge(place)
 
-    def take_back(self, record: Record) -> bool:
+    def take_back(self, record: Record, reason: str = "") -> bool:
         """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
+        self._last_reason = reason or self._last_reason
         place = self._forget(record)
         if place is not None:
             with self._changed:
@@ -257,15 +265,18 @@ class Spooling:
 
     def _run(self) -> None:
         pause = SLICE
+        most = BATCH
         while self._wait_until_behind():
             try:
-                is_through = self._send_next(1 if pause > SLICE else BATCH)
+                is_through = self._send_next(most)
             except Exception as error:  # noqa: BLE001  # a disk that fails to read may read again later
                 self._log.report("replay", f"records could not be sent from disk: {error!r}")
                 is_through = False
             if is_through:
                 pause = SLICE
+                most = min(most * 2, BATCH)
             else:
+                most = 1
                 self._sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -273,13 +284,52 @@ class Spooling:
         """Send the next records from disk; False where any came back."""
         self._settle()
         began = time.monotonic()
-        batch = self._next_batch(most)
+        suspicion = self._suspicion
+        batch = self._next_batch(most if suspicion.place is None else suspicion.look_ahead)
         if not batch:
             return not self.is_behind
+        if batch[0][0] == suspicion.place:
+            return self._try_apart(batch)
+        suspicion.clear()
         if not self._send(batch):
+            if self._isolates and len(batch) == 1:
+                suspicion.begin(batch[0][0])
             return False
         self._sleep(len(batch) / self._rate - (time.monotonic() - began))
         return True
+
+    def _try_apart(self, batch: list[tuple[Place, Record]]) -> bool:
+        """Send the last of these records, then the first, each alone; give the first up in the end.
+
+        Returns:
+            Whether the others need not wait any more.
+        """
+        suspicion = self._suspicion
+        # All but the one that is sent go back: what is under way is waited for.
+        for _, record in batch[: max(len(batch) - 1, 1)]:
+            self._give_back(record)
+        witness = batch[1:][-1:]
+        if not witness or not self._send(witness):
+            suspicion.miss()
+            return False
+        suspect = self._next_batch(1)
+        if not suspect or suspect[0][0] != suspicion.place:  # the oldest were dropped meanwhile
+            suspicion.clear()
+            return not suspect or self._send(suspect)
+        if suspicion.is_proven:
+            self._give_up(suspect[0][1])
+            suspicion.clear()
+            return True
+        if self._send(suspect):
+            suspicion.clear()
+            return True
+        suspicion.strike()
+        return False
+
+    def _give_up(self, record: Record) -> None:
+        """Settle a record that fails for good, as if it were handed over once more."""
+        self._ledger.cell().accepted += 1
+        self._settlement.failed(record, f"it fails where others arrive: {self._last_reason}")
 
     def _wait_until_behind(self) -> bool:
         """Wait until records wait on disk; False when it is time to stop."""
@@ -316,8 +366,7 @@ class Spooling:
         for index, (_, record) in enumerate(batch):
             if not self._hand_over(record):
                 for _, rest in batch[index:]:
-                    if not self.take_back(rest):
-                        self._settlement.dropped(rest, "spool_overflow", "", for_good=False)
+                    self._give_back(rest)
                 break
         if self._settle():
             for place, record in batch:
@@ -325,6 +374,10 @@ class Spooling:
                 if place in self._places.get(record.event_id, ()):
                     self.settled(record)
         return self._returned == returned
+
+    def _give_back(self, record: Record) -> None:
+        if not self.take_back(record):
+            self._settlement.dropped(record, "spool_overflow", "", for_good=False)
 
     def _hand_over(self, record: Record) -> bool:
         """Hand one record over, waiting for room; False where it has to wait on disk again."""
