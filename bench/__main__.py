@@ -14,9 +14,10 @@ from bench.clusters import cluster
 from bench.memory import measure_memory
 from bench.publishing import measure_publishing
 from bench.report import heading
+from bench.spooling import measure_spooling
 from bench.startup import measure_startup
 
-PARTS = ("startup", "publishing", "memory")
+PARTS = ("startup", "publishing", "spooling", "memory")
 
 
 def main() -> None:
@@ -38,13 +39,15 @@ def main() -> None:
     if "startup" in parts:
         heading("starting")
         measure_startup(rounds=chosen.rounds)
-    if set(parts) & {"publishing", "memory"}:
+    if set(parts) & {"publishing", "spooling", "memory"}:
         for name in chosen.cluster or ("mock", "apache"):
             heading(f"cluster: {name}")
             try:
                 with cluster(name) as servers:
                     if "publishing" in parts:
                         measure_publishing(servers, rounds=chosen.rounds, events=chosen.events)
+                    if "spooling" in parts:
+                        measure_spooling(servers, rounds=chosen.rounds, events=chosen.events)
                     if "memory" in parts:
                         measure_memory(servers, events=chosen.memory_events)
             except LookupError as missing:

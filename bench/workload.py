@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiment_framework import DataPlane, DataPlaneOptions, Exposure
-from experiment_framework.dataplane_options import FailureMode
+from experiment_framework.dataplane_options import FailureMode, SpoolOptions
 from experiment_framework_kafka import KafkaBackplane, KafkaOptions
 
 TOPIC = "bench-events"
@@ -25,7 +25,11 @@ def make_event(number: int) -> Exposure:
     )
 
 
-def make_plane(servers: str, *, failure_mode: FailureMode = "drop") -> DataPlane:
+def make_plane(
+    servers: str, *, failure_mode: FailureMode = "drop", spool: SpoolOptions | None = None
+) -> DataPlane:
     """Make the data plane that is measured: all of Kafka's options at their defaults."""
     options = KafkaOptions(brokers=servers.split(","), topic=TOPIC)
-    return DataPlane(KafkaBackplane(options), DataPlaneOptions(failure_mode=failure_mode))
+    return DataPlane(
+        KafkaBackplane(options), DataPlaneOptions(failure_mode=failure_mode, spool=spool)
+    )
