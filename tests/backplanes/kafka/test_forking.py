@@ -163,10 +163,11 @@ published = []
 
 def publish_on(who):
     number = 0
-    while not finished.is_set():
+    # The mock cluster keeps about 5 MB of a partition: more would be forgotten before it is read.
+    while not finished.is_set() and number < 800:
         publish(f"{who}.{number}", 10)
         number += 1
-        time.sleep(0.001)
+        time.sleep(0.005)
     published.append(number)
 
 def fork_often():
