@@ -309,21 +309,22 @@ class Spooling:
         for _, record in batch[: max(len(batch) - 1, 1)]:
             self._give_back(record)
         witness = batch[1:][-1:]
-        if not witness or not self._send(witness):
+        has_arrived = bool(witness) and self._send(witness)
+        if not has_arrived:  # the suspect is tried all the same: the witness may be the bad one
             suspicion.miss()
-            return False
         suspect = self._next_batch(1)
         if not suspect or suspect[0][0] != suspicion.place:  # the oldest were dropped meanwhile
             suspicion.clear()
             return not suspect or self._send(suspect)
-        if suspicion.is_proven:
+        if suspicion.is_proven and has_arrived:
             self._give_up(suspect[0][1])
             suspicion.clear()
             return True
         if self._send(suspect):
             suspicion.clear()
             return True
-        suspicion.strike()
+        if has_arrived:
+            suspicion.strike()
         return False
 
     def _give_up(self, record: Record) -> None:

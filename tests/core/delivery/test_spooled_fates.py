@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from experiment_framework import DataPlane, DataPlaneOptions, Exposure, Stats
 from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.plugin import Record
 from sinks import BatchSink, Control, SelfQueueing
+from waiting import wait_until
 
 
 class Client(SelfQueueing):
@@ -33,6 +35,15 @@ class Client(SelfQueueing):
     def close(self, timeout: float) -> None:
         while self._queue:
             self._fail_first()
+
+
+class Choosy(BatchSink):
+    """Refuses every batch with a record of the experiment that is called bad."""
+
+    def write_batch(self, records: Sequence[Record]) -> None:
+        if any(record.experiment_name == "bad" for record in records):
+            raise ValueError("bad")
+        super().write_batch(records)
 
 
 def plane_on(client: Client, directory: Path, **written: object) -> DataPlane:
@@ -88,3 +99,29 @@ def test_what_was_sent_from_disk_and_arrived_is_not_sent_again(
     later = plane_on(Client(), tmp_path, mode=mode)
     assert later.stats().recovered == 2
     later.close(0.0)
+
+
+def test_a_record_that_came_back_alone_is_tried_again_without_company(
+    sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    options = DataPlaneOptions(
+        failure_mode="spool", flush_interval_ms=1, spool=SpoolOptions(directory=tmp_path)
+    )
+    with DataPlane(sink, options) as plane:
+        plane.publish(exposure)
+        control.fail_next(*[ConnectionError("down")] * 4)
+        assert plane.flush(20).is_complete
+
+
+def test_a_good_record_before_a_bad_one_arrives(exposure: Exposure, tmp_path: Path) -> None:
+    bad = Exposure(experiment_name="bad", variant_key="b", subject_id="user-1")
+    sink = Choosy()
+    options = DataPlaneOptions(
+        failure_mode="spool", flush_interval_ms=1, spool=SpoolOptions(directory=tmp_path)
+    )
+    plane = DataPlane(sink, options)
+    sink._failures.extend([ConnectionError("down")] * 4)
+    plane.publish(exposure)
+    plane.publish(bad)
+    wait_until(lambda: plane.stats().delivered == 1, timeout=20, what="the good one")
+    assert plane.close(0.0).spooled == 1
