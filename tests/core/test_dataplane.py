@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from accounts import is_balanced
 from experiment_framework import (
     ConfigError,
     DataPlane,
@@ -17,7 +18,6 @@ from experiment_framework import (
     Exposure,
     Health,
     Outcome,
-    Stats,
     correlation,
 )
 from experiment_framework.errors import HookError
@@ -31,21 +31,6 @@ from experiment_framework.plugin import (
 from sinks import BatchSink, Control, NoOptions, SelfQueueing
 
 MakePlane = Callable[..., DataPlane]
-
-
-def is_balanced(stats: Stats) -> bool:
-    left = stats.offered + stats.recovered
-    right = (
-        stats.refused
-        + stats.disabled
-        + stats.sampled_out
-        + stats.dropped_total
-        + stats.failed
-        + stats.delivered
-        + stats.pending
-        + stats.spooled
-    )
-    return left == right
 
 
 def outcome(value: float = 1.0) -> Outcome:

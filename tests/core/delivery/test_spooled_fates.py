@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from experiment_framework import DataPlane, DataPlaneOptions, Exposure, Stats
+from accounts import is_balanced
+from experiment_framework import DataPlane, DataPlaneOptions, Exposure
 from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.plugin import Record
 from sinks import BatchSink, Control, SelfQueueing
@@ -49,11 +50,6 @@ class Choosy(BatchSink):
 def plane_on(client: Client, directory: Path, **written: object) -> DataPlane:
     spool = SpoolOptions(directory=directory, **written)  # type: ignore[arg-type]  # as a test wants it
     return DataPlane(client, DataPlaneOptions(failure_mode="spool", spool=spool))
-
-
-def is_balanced(stats: Stats) -> bool:
-    ends = stats.dropped_total + stats.failed + stats.delivered + stats.pending + stats.spooled
-    return stats.offered + stats.recovered == ends
 
 
 def test_what_comes_back_during_a_flush_is_sent_before_it_ends(

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposure, Outcome, Stats
+from accounts import is_balanced
+from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposure, Outcome
 from experiment_framework.dataplane_options import FailureModes, SpoolOptions
 from sinks import BatchSink, Control, SelfQueueing
 
@@ -21,19 +22,6 @@ def spooling(directory: Path, mode: str = "overflow", **written: object) -> Data
     }
     spool = SpoolOptions(directory=directory, mode=mode)  # type: ignore[arg-type]  # one of MODES
     return DataPlaneOptions(**(settings | {"spool": spool} | written))  # type: ignore[arg-type]  # as above
-
-
-def is_balanced(stats: Stats) -> bool:
-    return stats.offered + stats.recovered == (
-        stats.refused
-        + stats.disabled
-        + stats.sampled_out
-        + stats.dropped_total
-        + stats.failed
-        + stats.delivered
-        + stats.pending
-        + stats.spooled
-    )
 
 
 def arrived(control: Control) -> list[str]:
