@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 from apache_kafka import ApacheKafka, KafkaUnavailableError
 
@@ -13,6 +14,12 @@ NEEDS_BROKER = "needs Apache Kafka"
 
 # The first test that asks for the broker also waits for Maven and for its start.
 BROKER_TEST_SECONDS = 300
+
+
+# A run that decides about a change tries the same examples each time; those by hand try new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,7 +24,7 @@ from experiment_framework._config.nodes import (
 )
 from experiment_framework._config.rendering import Renderer
 from experiment_framework._config.secrets import Secrets
-from experiment_framework._config.sensitive import spans_below, suspected, texts_below
+from experiment_framework._config.sensitive import slipped, spans_below, suspected, texts_below
 from experiment_framework._config.source import MAX_BYTES, Source, read_source, source_name
 from experiment_framework._config.suggestions import closest
 from experiment_framework._problems import Path, Problem
@@ -150,6 +150,7 @@ class _Loading:
             secret_nodes = list(suspected(self._root))
             if self._section is not None:
                 secret_nodes = [*self._section.secrets(), *secret_nodes]
+            texts += slipped(self._root)
             for node in secret_nodes:
                 hidden += spans_below(node)
                 texts += texts_below(node)

@@ -50,7 +50,10 @@ _LOGIN: Final = re.compile(
     r"(?<![a-zA-Z0-9+.-])[a-zA-Z][a-zA-Z0-9+.-]{0,30}://([^/@\s'\"]{1,999})@"
 )
 # With `:` or `=`, or with neither: `password hunter2`, where a colon was forgotten.
-_NAME: Final = re.compile(r"""(?<![\w.-])([A-Za-z_][\w.-]{0,99})["']?(?:\s*[:=]\s*|[ \t]+)""")
+# Whatever a slip put into the name is part of it: `pass[word: hunter2`.
+_NAME: Final = re.compile(
+    r"""(?:^|(?<=[\s{,\[(&?"']))([^\s:=]{1,100})(?:\s*[:=][\s:=;,}\]]*|[ \t]+)""", re.MULTILINE
+)
 _VALUE: Final = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*'|\$\{\w+\}|[^\s,;}\]][^,;}\]]*)""")
 _REFERENCE: Final = re.compile(r"""["']?\$\{[A-Za-z_]\w*\}["']?""")
 
@@ -66,6 +69,8 @@ def is_secret_name(name: str) -> bool:
     parts = [part.lower() for part in _PARTS.findall(name)]
     if not _SHORT_WORDS.isdisjoint(parts):
         return True
+    # A capital may be a word's beginning, or a slip within one.
+    parts += re.findall(r"[a-z0-9]+", name.lower())
     return any(difflib.get_close_matches(part, _SPELLINGS, n=1, cutoff=0.8) for part in parts)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from experiment_framework._config.fields import OptionField, option_fields
 from experiment_framework._config.findings import Span
-from experiment_framework._config.nodes import Block, Items, Node, scalars
+from experiment_framework._config.nodes import Block, Entry, Items, Node, Scalar, scalars
 from experiment_framework._config.secrets import is_reference, is_secret_name
 from experiment_framework._config.suggestions import closest
 
-__all__ = ["declared", "spans_below", "suspected", "texts_below"]
+__all__ = ["declared", "slipped", "spans_below", "suspected", "texts_below"]
 
 
 def suspected(node: Node) -> Iterator[Node]:
@@ -28,6 +29,26 @@ def suspected(node: Node) -> Iterator[Node]:
                     yield from suspected(entry.value)
         case _:
             return
+
+
+def slipped(node: Node) -> Iterator[str]:
+    """Give the keys that may be secrets themselves: `{password, hunter2}`, a comma for a colon."""
+    match node:
+        case Items():
+            for item in node.items:
+                yield from slipped(item)
+        case Block():
+            for before, entry in pairwise(node.entries):
+                if is_secret_name(before.key) and _is_nothing(before) and _is_nothing(entry):
+                    yield entry.key
+            for entry in node.entries:
+                yield from slipped(entry.value)
+        case _:
+            return
+
+
+def _is_nothing(entry: Entry) -> bool:
+    return isinstance(entry.value, Scalar) and entry.value.is_null
 
 
 def declared(node: Node, options_class: type[Any]) -> Iterator[Node]:
