@@ -18,7 +18,7 @@ demo: ## simulate an A/B test on an embedded Kafka and read it back
 test: setup ## run all tests (those on the real Apache Kafka need Java 17 and Maven)
 	@$(UV) run --no-sync pytest $(ARGS)
 
-chaos: setup ## break brokers, networks, disks and processes for ten minutes; audit what arrived
+chaos: setup ## break brokers, networks, disks and processes for five minutes; audit what arrived
 	@EXPERIMENT_CHAOS=full $(UV) run --no-sync pytest tests/chaos $(ARGS)
 
 lint: setup ## check style, types and imports
