@@ -187,7 +187,7 @@ class KafkaProducer:
                 self._take_back()
             elif not accepted % POLL_EVERY:
                 self._publishers_polls += 1
-                self.poll()
+                self._poll_aside()
 
         return publish
 
@@ -235,6 +235,17 @@ class KafkaProducer:
             except KafkaException as error:
                 self._note_fatal(error)
             self._fates.tell()
+
+    def _poll_aside(self) -> None:
+        """Serve reports for a publisher: what goes wrong with them is not its record's.
+
+        confluent-kafka calls back with the exception of a fatal error already set; what runs then,
+        such as a signal handler that publishes, may fail with a SystemError.
+        """
+        try:
+            self.poll()
+        except Exception as error:  # noqa: BLE001  # the record is queued, whatever the reports say
+            self._log.log(logging.ERROR, "serving delivery reports failed: %r", error)
 
     def _note_fatal(self, error: KafkaException) -> None:
         """Note why the client gave up: it tells by an exception, from whichever call serves it."""

@@ -53,7 +53,10 @@ result = plane.flush(20)
 result = plane.close(20)
 assert len(inside) > 20, inside
 stats = plane.stats()
-assert stats.offered == stats.delivered + stats.dropped_total, stats
+# confluent-kafka calls back with the exception of a fatal error already set: what a signal handler
+# publishes at that very moment may be refused, and is counted so.
+assert stats.offered == stats.delivered + stats.dropped_total + stats.refused, stats
+assert stats.refused <= 20, stats
 assert (result.failed, result.pending) == (0, 0), result
 assert result.delivered == sent + len(inside), (result, sent, len(inside))
 """
