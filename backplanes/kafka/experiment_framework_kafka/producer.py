@@ -182,6 +182,8 @@ class KafkaProducer:
             except (BufferError, KafkaException) as error:
                 arguments = (topic, record.body, key, partition, callback, None, moment, headers)
                 self._try_again(error, record, arguments)
+            except TypeError as error:
+                raise _interruption(error) from error
             self.accepted = accepted = self.accepted + 1
             if self._is_taken_back:  # while this thread was on its way in
                 self._take_back()
@@ -347,6 +349,15 @@ class KafkaProducer:
     def _purge(self) -> None:
         with client_call():
             self.client.purge(blocking=False)
+
+
+def _interruption(error: TypeError) -> BaseException:
+    """Give back what confluent-kafka made a complaint about headers of.
+
+    It asks Python for each header's text, where signal handlers have their turn, and takes whatever
+    they raise for a wrong type. Ours are always text: so it was Ctrl-C, or another wish to stop.
+    """
+    return KeyboardInterrupt() if "header" in str(error) else error
 
 
 def refuse(_record: Record) -> None:
