@@ -132,14 +132,23 @@ class Series:
         """
         status = os.fstat(file.fileno())
         for index, item in enumerate(rotated):
-            try:
-                found = item.path.stat()
-            except FileNotFoundError:
+            found = self._status(item)
+            if found is None:
                 continue
             # A compressed file is another file, with the modification time of the original.
             if os.path.samestat(found, status) or found.st_mtime_ns == status.st_mtime_ns:
                 return rotated[index + 1 :]
         return rotated
+
+    def _status(self, item: Rotated) -> os.stat_result | None:
+        """Look at a rotated file, also if it was compressed since; None if it was removed."""
+        with suppress(FileNotFoundError):
+            return item.path.stat()
+        for other in self.variants():
+            if other.time == item.time:
+                with suppress(FileNotFoundError):
+                    return other.path.stat()
+        return None
 
 
 def sync_folder(folder: Path) -> None:
