@@ -115,10 +115,10 @@ class SeriesReader:
         try:
             return open_rotated(item.path)
         except FileNotFoundError:
-            paths = [other.path for other in self._series.variants() if other.time == item.time]
+            path = self._series.moved(item)
         except OSError as error:
             raise DeliveryError(f"cannot read {item.path}: {error.strerror}") from error
-        return open_rotated(paths[0]) if paths else None
+        return open_rotated(path) if path else None
 
     def _matching(self, lines: _Lines) -> Iterator[Stored]:
         for line in lines:

@@ -140,14 +140,16 @@ class Series:
                 return rotated[index + 1 :]
         return rotated
 
+    def moved(self, item: Rotated) -> Path | None:
+        """Find a rotated file that is not where it was listed: compressed; None if removed."""
+        return next((other.path for other in self.variants() if other.time == item.time), None)
+
     def _status(self, item: Rotated) -> os.stat_result | None:
-        """Look at a rotated file, also if it was compressed since; None if it was removed."""
         with suppress(FileNotFoundError):
             return item.path.stat()
-        for other in self.variants():
-            if other.time == item.time:
-                with suppress(FileNotFoundError):
-                    return other.path.stat()
+        with suppress(FileNotFoundError):
+            if path := self.moved(item):
+                return path.stat()
         return None
 
 
