@@ -109,7 +109,7 @@ class FileBackplane(Backplane[FileOptions]):
     def open(self) -> None:
         """Find out whether the file can be written; it is created by the first batch."""
         # Not by the first batch too: a fork while another thread imports locks the child out of it.
-        import filelock  # noqa: F401
+        import filelock  # noqa: F401  # for its effect
 
         # A link must not be replaced by a rotation: what it points to is.
         self._prepare(self._series.active.resolve())

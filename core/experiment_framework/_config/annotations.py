@@ -78,7 +78,7 @@ def is_list(annotation: Any) -> bool:
     origin = get_origin(annotation) or annotation
     if origin is tuple:
         arguments = get_args(annotation)
-        return not arguments or (len(arguments) == 2 and arguments[1] is Ellipsis)  # noqa: PLR2004
+        return not arguments or (len(arguments) == 2 and arguments[1] is Ellipsis)  # noqa: PLR2004  # the type and the dots
     return origin in _LISTS
 
 

@@ -10,7 +10,7 @@ import attrs
 
 from experiment_framework._registry.calling import nearest
 from experiment_framework.errors import HookError
-from experiment_framework.plugin.options import OptionMetadata
+from experiment_framework.plugin.options import option_key
 from experiment_framework.plugin.step import Phase, Step
 
 __all__ = ["check_step"]
@@ -47,7 +47,7 @@ def _faults(target: Any, key: str) -> Iterator[str]:
     if options_class is None or not attrs.has(options_class):
         yield "it has no options class: derive it from Step[MyOptions], made with @options"
         return
-    keys = tuple(_key(field) for field in attrs.fields(options_class))
+    keys = tuple(option_key(field) for field in attrs.fields(options_class))
     if key not in keys:
         yield f"its options have no field for this key; they have {', '.join(keys) or 'none'}"
 
@@ -66,8 +66,3 @@ def _method_faults(cls: type[Step[Any]]) -> Iterator[str]:
     for name in _METHODS:
         if inspect.iscoroutinefunction(getattr(cls, name)):
             yield f"'{name}' is an async function, but nothing awaits it; make it a plain one"
-
-
-def _key(field: attrs.Attribute[Any]) -> str:
-    head, *rest = field.name.split("_")
-    return OptionMetadata.of(field).key or head + "".join(part.capitalize() for part in rest)
