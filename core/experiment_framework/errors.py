@@ -16,9 +16,13 @@
         ├── QueueFullError                             no room now: core drops or waits
         ├── SpoolFullError                             the spool has reached its size limit
         ├── RecordTooLargeError                        this record can never be taken
-        └── UnsupportedError                           the backplane has no such ability
+        ├── UnsupportedError                           the backplane has no such ability
+        └── BatchFailure                               records that a batch could not have written:
+            ├── Retryable                              they may be written later
+            ├── Permanent                              they can never be
+            └── BatchTooLarge                          fewer at once may be
 
-Exit codes are those of the ``experiment`` command.
+``BatchFailure`` and what is below it are in `experiment_framework.plugin`. Exit codes are those of the ``experiment`` command.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiment_framework import errors
+from experiment_framework import Envelope, Exposure, errors
+from experiment_framework.envelope import encode
 from experiment_framework.errors import (
     BrokenPluginError,
     ConfigError,
@@ -27,13 +28,26 @@ from experiment_framework.errors import (
     UnknownPluginError,
     UnsupportedError,
 )
-from experiment_framework.plugin import Location, Problem
+from experiment_framework.plugin import (
+    BatchFailure,
+    BatchTooLarge,
+    Location,
+    Permanent,
+    Problem,
+    Retryable,
+    failures,
+)
 
 PROBLEM = Problem(
     message="unknown key",
     path=("backplane", "brokers", 0),
     location=Location("experiments.yaml", 3, 5),
     suggestion="Did you mean brokers?",
+)
+RECORD = encode(
+    Envelope.around(
+        Exposure(experiment_name="checkout", variant_key="treatment", subject_id="user-1")
+    )
 )
 EXAMPLES: list[ExperimentError] = [
     ExperimentError("something failed"),
@@ -53,6 +67,10 @@ EXAMPLES: list[ExperimentError] = [
     SpoolError(Path("spool"), "the disk is full", "free some space"),
     SpoolFullError(1000, 900),
     UnsupportedError("cannot read"),
+    BatchFailure("no route"),
+    Retryable("503", [RECORD]),
+    Permanent("no such column", [RECORD]),
+    BatchTooLarge("413"),
 ]
 
 
@@ -62,7 +80,7 @@ def pickled(error: ExperimentError) -> ExperimentError:
 
 
 def test_the_examples_are_of_every_public_error() -> None:
-    assert {type(error).__name__ for error in EXAMPLES} == set(errors.__all__)
+    assert {type(error).__name__ for error in EXAMPLES} == {*errors.__all__, *failures.__all__}
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

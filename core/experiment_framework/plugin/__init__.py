@@ -14,6 +14,12 @@ from experiment_framework.errors import (
 )
 from experiment_framework.health import Health, HealthStatus
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
+from experiment_framework.plugin.failures import (
+    BatchFailure,
+    BatchTooLarge,
+    Permanent,
+    Retryable,
+)
 from experiment_framework.plugin.hookspecs import hookimpl
 from experiment_framework.plugin.options import OptionMetadata, option, options
 from experiment_framework.plugin.registration import register
@@ -21,6 +27,8 @@ from experiment_framework.plugin.step import Phase, SampledOut, Step
 
 __all__ = [
     "Backplane",
+    "BatchFailure",
+    "BatchTooLarge",
     "Context",
     "DeliveryError",
     "Envelope",
@@ -29,6 +37,7 @@ __all__ = [
     "HealthStatus",
     "Location",
     "OptionMetadata",
+    "Permanent",
     "Phase",
     "Problem",
     "Provisioned",
@@ -36,6 +45,7 @@ __all__ = [
     "QueueFullError",
     "Record",
     "RecordTooLargeError",
+    "Retryable",
     "SampledOut",
     "Step",
     "Stored",

@@ -61,7 +61,15 @@ class BackplaneHooks:
 
     @hookspec
     def write_batch(self, records: Sequence[Record]) -> None:
-        """Make these records durable, in order; block until they are, or raise."""
+        """Make these records durable, in order; block until they are, or raise.
+
+        Raises:
+            Retryable: They may well be written later.
+            Permanent: They can never be written.
+            BatchTooLarge: So much at once cannot be written.
+            ExceptionGroup: Several of these, each about some of the records.
+            Exception: Any other one stands for a `Retryable` about all of them.
+        """
 
     @hookspec(firstresult=True)
     def outstanding(self) -> int | None:
