@@ -27,12 +27,14 @@ class Open(NamedTuple):
 
     Attributes:
         budget: Seconds that its end may take.
+        flush: Delivers for some seconds, and goes on taking; says whether nothing is left.
         drain: Takes nothing any more and delivers for some seconds; says whether nothing is left.
         close: Lets everything go within some seconds; says what was lost.
         after_fork: Starts clean in a forked child.
     """
 
     budget: float
+    flush: Callable[[float], bool]
     drain: Callable[[float], bool]
     close: Callable[[float], object]
     after_fork: Callable[[], None]
@@ -44,6 +46,10 @@ _open: dict[int, Open] = {}
 def add(plane: object, what_to_do: Open) -> None:
     """Look after a data plane until it is discarded."""
     _open[id(plane)] = what_to_do
+    # Handlers run in reverse order: what a backplane uses, and was set up before its data plane,
+    # ends after this one, and before `_close_all`.
+    atexit.unregister(_flush_all)
+    atexit.register(_flush_all)
 
 
 def discard(plane: object) -> None:
@@ -70,6 +76,27 @@ class _Worker:
     process_id = 0
 
 
+class _End:
+    """When the end of this process began, on the monotonic clock; None before."""
+
+    began: float | None = None
+
+
+def _flush_all() -> None:
+    """Deliver what is left while all that backplanes use is still there.
+
+    Events are taken further on: handlers that run after this one may publish some.
+    """
+    if not _open:
+        return
+    refuse_threads(refuse=True)
+    with deferred_sigterm(for_good=True):
+        try:
+            _in_turn(_deadlines(), lambda plane, budget: plane.flush(budget))
+        except KeyboardInterrupt:
+            _End.began = float("-inf")
+
+
 @atexit.register
 def _close_all() -> None:
     """Drain all within one budget, each in its turn: one that is stuck takes nothing from others.
@@ -78,30 +105,37 @@ def _close_all() -> None:
     """
     if not _open:
         return
-    began = time.monotonic()
     refuse_threads(refuse=True)
     with deferred_sigterm(for_good=True):
-        deadlines = {plane: began + plane.budget for plane in _open.values()}
+        deadlines = _deadlines()
         try:
-            _drain(deadlines)
+            _in_turn(deadlines, lambda plane, budget: plane.drain(budget))
         except KeyboardInterrupt:
-            deadlines = dict.fromkeys(deadlines, began)
+            deadlines = dict.fromkeys(deadlines, 0.0)
         for plane, deadline in deadlines.items():
             with suppress(KeyboardInterrupt):
                 plane.close(max(0.0, deadline - time.monotonic()))
 
 
-def _drain(deadlines: Mapping[Open, float]) -> None:
+def _deadlines() -> dict[Open, float]:
+    """Give the end of each budget, which counts from the first handler on."""
+    if _End.began is None:
+        _End.began = time.monotonic()
+    return {plane: _End.began + plane.budget for plane in _open.values()}
+
+
+def _in_turn(deadlines: Mapping[Open, float], deliver: Callable[[Open, float], bool]) -> None:
     waiting = dict(deadlines)
     while waiting:
         for plane, deadline in list(waiting.items()):
             left = deadline - time.monotonic()
-            if plane.drain(max(0.0, min(left, SLICE))) or left <= 0:
+            if deliver(plane, max(0.0, min(left, SLICE))) or left <= 0:
                 del waiting[plane]
 
 
 def _start_clean() -> None:
     refuse_threads(refuse=False)
+    _End.began = None
     for plane in list(_open.values()):
         try:
             plane.after_fork()

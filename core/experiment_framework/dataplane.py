@@ -72,7 +72,7 @@ class DataPlane:
             raise ConfigError(problems)
         self._hooks = _resolved(backplane)
         self._log = ThrottledLog()
-        self._intake = Intake(options, steps, self._log)
+        self._intake = Intake(options, (*steps, *self._hooks.steps()), self._log)
         self._delivery = Delivery(
             self._hooks, options, on_drop=on_drop, on_delivery=on_delivery, log=self._log
         )
@@ -82,7 +82,11 @@ class DataPlane:
         _lifetime.add(
             self,
             _lifetime.Open(
-                options.close_timeout_ms / 1000, self._drain, self.close, self._after_fork
+                options.close_timeout_ms / 1000,
+                self._flush_at_exit,
+                self._drain,
+                self.close,
+                self._after_fork,
             ),
         )
 
@@ -313,6 +317,10 @@ class DataPlane:
     def _drain(self, timeout: float) -> bool:
         """Take nothing any more; say whether nothing is left after ``timeout`` seconds."""
         self._delivery.handover.is_closed = True
+        return self._flush_at_exit(timeout)
+
+    def _flush_at_exit(self, timeout: float) -> bool:
+        """Say whether nothing is left after ``timeout`` seconds."""
         result = self.flush(timeout)
         return not (result.pending or result.spooled)
 

@@ -239,3 +239,20 @@ def ready():
     assert time.monotonic() - began < 1.0
     assert "closed with 1 events failed" in err
     assert "Traceback" not in err
+
+
+def test_a_handler_that_runs_after_the_first_flush_still_publishes(
+    program: Program, events: Events
+) -> None:
+    code, out, err = program.run(
+        """
+        @atexit.register
+        def say_goodbye():
+            print(plane.publish(exposure("goodbye")).status)
+
+        plane = file_plane()
+        plane.publish(exposure("hello"))
+        """
+    )
+    assert (code, out, err) == (0, "accepted\n", "")
+    assert events.subjects() == {"hello": 1, "goodbye": 1}

@@ -69,6 +69,7 @@ def test_every_plugin_is_found_and_can_be_loaded(plain_python: Path, tmp_path: P
         "kafka": "loaded",
         "logging": "loaded",
         "memory": "loaded",
+        "opentelemetry": "loaded",
         "samplingRate": "loaded",
         "samplingSalt": "loaded",
     }

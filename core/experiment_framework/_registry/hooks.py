@@ -17,6 +17,7 @@ from experiment_framework.errors import HookError
 from experiment_framework.health import Health
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
 from experiment_framework.plugin.hookspecs import PROJECT, BackplaneHooks
+from experiment_framework.plugin.step import Step
 
 __all__ = ["Hooks", "resolve"]
 
@@ -39,6 +40,7 @@ class Hooks:
     options: object
     check: Callable[[Any], tuple[Problem, ...]]
     client_settings: Callable[[Any, int, int], Mapping[str, str]]
+    steps: Callable[[], tuple[Step[Any], ...]]
     open: Callable[[Context], None]
     publish: Callable[[Record], None] | None
     write_batch: Callable[[Sequence[Record]], None] | None
@@ -47,6 +49,7 @@ class Hooks:
     health: Callable[[], Health | None] | None
     close: Callable[[float], None] | None
     provision: Callable[[], Iterable[Provisioned]] | None
+    provision_script: Callable[[], str | None] | None
     read: Callable[[Query], Iterator[Stored]] | None
     after_fork: Callable[[], None] | None
 
@@ -78,6 +81,7 @@ def resolve(plugin: object, *, name: str, options: object) -> Hooks:
         options=options,
         check=_checking(found.get("check", None)),
         client_settings=_describing(found.get("client_settings", None)),
+        steps=_stepping(found.get("steps", None)),
         open=_opening(plugin, options, found.get("open", None)),
         publish=found.get("publish"),
         write_batch=found.get("write_batch"),
@@ -86,6 +90,7 @@ def resolve(plugin: object, *, name: str, options: object) -> Hooks:
         health=found.get("health"),
         close=found.get("close"),
         provision=found.get("provision"),
+        provision_script=found.get("provision_script"),
         read=found.get("read"),
         after_fork=found.get("after_fork"),
     )
@@ -156,6 +161,12 @@ def _describing(
     settings: Callable[[Any, int, int], Mapping[str, str] | None] | None,
 ) -> Callable[[Any, int, int], Mapping[str, str]]:
     return lambda *given: (settings(*given) if settings else None) or {}
+
+
+def _stepping(
+    steps: Callable[[], Iterable[Step[Any]] | None] | None,
+) -> Callable[[], tuple[Step[Any], ...]]:
+    return lambda: tuple((steps() if steps else None) or ())
 
 
 def _opening(

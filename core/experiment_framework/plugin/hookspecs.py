@@ -15,6 +15,7 @@ from experiment_framework._problems import Problem
 from experiment_framework.envelope import Record
 from experiment_framework.health import Health
 from experiment_framework.plugin.backplane import Context, Provisioned, Query, Stored
+from experiment_framework.plugin.step import Step
 
 __all__ = ["PROJECT", "BackplaneHooks", "hookimpl", "hookspec"]
 
@@ -44,6 +45,14 @@ class BackplaneHooks:
         """Say what the client underneath is given, secrets masked; offline.
 
         ``experiment describe`` shows it. The limits are those of `Context`.
+        """
+
+    @hookspec(firstresult=True)
+    def steps(self) -> Iterable[Step[Any]] | None:
+        """Give the pipeline steps that this backplane needs, beside those that are declared.
+
+        They see an event in the thread that publishes it, before it is encoded: what only that
+        thread knows can be noted in the metadata.
         """
 
     @hookspec
@@ -100,6 +109,13 @@ class BackplaneHooks:
     @hookspec(firstresult=True)
     def provision(self) -> Iterable[Provisioned] | None:
         """Create what the sink needs (topics, tables), leave what is there."""
+
+    @hookspec(firstresult=True)
+    def provision_script(self) -> str | None:
+        """Write what ``provision`` does where nothing is there yet, as SQL for a person; offline.
+
+        ``experiment provision --sql`` prints it. It is called without ``open``.
+        """
 
     @hookspec(firstresult=True)
     def read(self, query: Query) -> Iterator[Stored] | None:
