@@ -100,6 +100,27 @@ class DataPlaneOptions:
         help="Longest time in ms that a record waits for its batch to fill, for backplanes that "
         "core batches for.",
     )
+    batch_bytes: Annotated[int, Meta(ge=1, le=2**31 - 1)] = option(
+        default=4 * 1024 * 1024,
+        help="Most bytes in one batch, for backplanes that core batches for; a single larger event "
+        "is a batch of its own.",
+    )
+    retry_deadline_ms: Annotated[int, Meta(ge=0, le=86_400_000)] | None = option(
+        default=None,
+        help="Longest time in ms for which a batch that failed is tried again, for backplanes that "
+        "core batches for; 0 tries once. By default 30000, and 0 where a spool is declared: it goes "
+        "to disk at once then, and is tried again from there.",
+    )
+    retry_backoff_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = option(
+        default=100,
+        help="Longest pause in ms before a batch is tried again the first time; it doubles with "
+        "each further failure, and is drawn at random between 0 and that.",
+    )
+    retry_backoff_max_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = option(
+        default=5000,
+        help="Longest pause in ms between two tries. After five failures in a row the sink counts "
+        "as down, and is tried no more often than every half of it.",
+    )
     failure_mode: FailureMode | FailureModes | None = option(
         default=None,
         help="What happens to an event when there is no room for it: `drop` counts and drops it, "
@@ -127,6 +148,13 @@ class DataPlaneOptions:
     dead_letters: DeadLetterOptions | None = option(
         default=None, help="Keep records that can never be delivered."
     )
+
+    def batch_retry_seconds(self) -> float:
+        """Give the seconds for which a batch that failed is tried again."""
+        declared = self.retry_deadline_ms
+        if declared is None:
+            declared = 30_000 if self.spool is None else 0
+        return declared / 1000
 
     def failure_mode_of(self, event_type: str) -> FailureMode:
         """Give the mode for the events of one type, by the type's wire name."""

@@ -22,7 +22,8 @@
             ├── Permanent                              they can never be
             └── BatchTooLarge                          fewer at once may be
 
-``BatchFailure`` and what is below it are in `experiment_framework.plugin`. Exit codes are those of the ``experiment`` command.
+``BatchFailure`` and what is below it are in `experiment_framework.plugin`. Exit codes are those of
+the ``experiment`` command.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def test_a_batch_that_fails_is_counted_as_failed_with_its_reason(
     make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
 ) -> None:
     control.fail_next(OSError("disk full"))
-    plane = make_plane(sink)
+    plane = make_plane(sink, retry_deadline_ms=0)
     receipt = plane.publish_and_wait(exposure, 5)
     assert (receipt.status, receipt.reason) == ("failed", "OSError: disk full")
     assert plane.flush(1).failed == 1

@@ -41,7 +41,7 @@ def plane(
     make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
 ) -> DataPlane:
     """Four events delivered, one failed."""
-    plane = make_plane(sink, batch_size=1)
+    plane = make_plane(sink, batch_size=1, retry_deadline_ms=0)
     for _ in range(3):
         plane.publish(exposure)
     plane.flush(5)

@@ -43,6 +43,7 @@ class Appender:
         lock_timeout: Longest wait in seconds for another process.
 
     Attributes:
+        written: How many of the last lines that were given are in the files.
         rotations: How many times the file was rotated.
         repairs: How many lines were found torn, left by a crash.
         postponed: Why the file could not be rotated the last time it was due.
@@ -64,6 +65,7 @@ class Appender:
         self._fsync = fsync
         self._keep_files = keep_files
         self._lock_timeout = lock_timeout
+        self.written = 0
         self.rotations = 0
         self.repairs = 0
         self.postponed: str | None = None
@@ -75,11 +77,12 @@ class Appender:
             OSError: The file system refused; of the file that was being written, nothing is kept.
             DeliveryError: Another process held the lock for too long.
         """
+        self.written = 0
         with self._locked():
             may_rotate = True
-            while lines:
-                lines = lines[self._fill(lines, may_rotate=may_rotate) :]
-                if lines:
+            while rest := lines[self.written :]:
+                self.written += self._fill(rest, may_rotate=may_rotate)
+                if self.written < len(lines):
                     may_rotate = self._rotate()
 
     def sync(self) -> None:

@@ -16,6 +16,7 @@ from experiment_framework.plugin import (
     Problem,
     Query,
     Record,
+    Retryable,
     Stored,
     option,
     options,
@@ -69,9 +70,8 @@ class FileOptions:
 class FileBackplane(Backplane[FileOptions]):
     """Appends events to a file of JSON Lines that several processes may share.
 
-    The file has mode 0600 and is readable while it is written. A batch that cannot be written
-    leaves nothing behind in the file at hand and is reported as failed; where it went over several
-    files, what was rotated away stays, and a repetition has the same event ids.
+    The file has mode 0600 and is readable while it is written. What of a batch cannot be written
+    leaves nothing behind, and is tried again: disks are emptied, and folders come back.
     """
 
     def __init__(self, options: FileOptions) -> None:
@@ -122,17 +122,15 @@ class FileBackplane(Backplane[FileOptions]):
         """Append a line for each record.
 
         Raises:
-            DeliveryError: They could not be written, and why.
+            Retryable: Some could not be written, and why: a disk may have room again later.
         """
         rotations = self._appender.rotations
         try:
             self._appender.append([record.body + b"\n" for record in records])
-        except DeliveryError as error:
-            self._trouble = str(error)
-            raise
-        except OSError as error:
-            self._trouble = self._describe(error)
-            raise DeliveryError(self._trouble) from error
+        except (DeliveryError, OSError) as error:
+            self._trouble = self._describe(error) if isinstance(error, OSError) else str(error)
+            self._records += self._appender.written
+            raise Retryable(self._trouble, records[self._appender.written :]) from error
         self._trouble = None
         self._records += len(records)
         if self._compressor is not None and self._appender.rotations != rotations:

@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DataPlaneSection"]
 
-_BATCH_KEYS: Final = ("batchSize", "flushIntervalMs")
+_BATCH_KEYS: Final = (
+    "batchSize",
+    "batchBytes",
+    "flushIntervalMs",
+    "retryDeadlineMs",
+    "retryBackoffMs",
+    "retryBackoffMaxMs",
+)
 _NOT_YET: Final = {
     "piiRedaction": "No plugin that redacts is part of this version: remove the key, and "
     "publish nothing that must not leave.",

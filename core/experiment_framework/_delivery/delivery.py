@@ -23,6 +23,8 @@ from experiment_framework.health import Health
 from experiment_framework.results import FlushResult, Stats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiment_framework._delivery.callbacks import OnDelivery, OnDrop
     from experiment_framework._delivery.outlet import Outlet
     from experiment_framework._delivery.spool import Spool
@@ -74,11 +76,11 @@ class Delivery:
         self._on_drop = on_drop
         self._on_delivery = on_delivery
         self._log = log
-        writes_ahead = options.spool is not None and options.spool.mode == "writeAhead"
+        self._writes_ahead = options.spool is not None and options.spool.mode == "writeAhead"
         self.settlement = Settlement(
             max_queue_size=options.max_queue_size,
             max_queue_bytes=options.max_queue_bytes,
-            report_each=on_delivery is not None or writes_ahead,
+            report_each=on_delivery is not None or self._writes_ahead,
             log=log,
         )
         self._spool = _opened_spool(options)
@@ -117,7 +119,9 @@ class Delivery:
             if letters
             else None,
         )
-        self.outlet = _outlet(hooks, self.settlement, options)
+        self.outlet = _outlet(
+            hooks, self.settlement, options, keeps=None if spooling is None else self._keeps
+        )
         self.handover = Handover(
             self.outlet,
             self.settlement,
@@ -137,11 +141,17 @@ class Delivery:
         return Spooling(
             spool,
             writes_ahead=declared.mode == "writeAhead",
-            keeps=lambda kind: self._options.failure_mode_of(kind) == "spool",
+            keeps=self._overflows,
             isolates=self._hooks.write_batch is not None,
             replay_per_second=declared.replay_per_second,
             log=self._log,
         )
+
+    def _overflows(self, event_type: str) -> bool:
+        return self._options.failure_mode_of(event_type) == "spool"
+
+    def _keeps(self, event_type: str) -> bool:
+        return self._writes_ahead or self._overflows(event_type)
 
     def flush(self, timeout: float) -> None:
         """Wait until everything has its fate and nothing waits on disk, at most ``timeout`` s."""
@@ -232,15 +242,14 @@ class Delivery:
 _EVENT_TYPES: Final = ("Exposure", "Assignment", "Outcome", "AnalysisSignal", "Error")
 
 
-def _outlet(hooks: Hooks, settlement: Settlement, options: DataPlaneOptions) -> Outlet:
+def _outlet(
+    hooks: Hooks,
+    settlement: Settlement,
+    options: DataPlaneOptions,
+    keeps: Callable[[str], bool] | None,
+) -> Outlet:
     if hooks.write_batch is not None:
-        return BatchWorker(
-            hooks.write_batch,
-            hooks,
-            settlement,
-            batch_size=options.batch_size,
-            flush_interval=options.flush_interval_ms / 1000,
-        )
+        return BatchWorker(hooks.write_batch, hooks, settlement, options, keeps=keeps)
     if hooks.publish is not None:
         return Direct(hooks.publish, hooks)
     raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")

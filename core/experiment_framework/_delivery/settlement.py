@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from experiment_framework.results import Receipt
@@ -91,6 +91,14 @@ class Settlement:
             self._callbacks.delivered(record)
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "delivered"))
+
+    def all_delivered(self, records: Sequence[Record]) -> None:
+        """Count records that are durable; at once, where nobody is to be told of each."""
+        if self._disk is None and not self._waiters and not self._callbacks.wants_deliveries:
+            self._ledger.cell().delivered += len(records)
+            return
+        for record in records:
+            self.delivered(record)
 
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         """Count a record that will not arrive now; with a spool, one that may arrive later."""

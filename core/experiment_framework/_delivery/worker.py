@@ -5,90 +5,103 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
+from experiment_framework._delivery.batch import Batch, Fate
+from experiment_framework._delivery.batching import Cutter
 from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
+from experiment_framework._delivery.retrying import Pacing
+from experiment_framework._delivery.splitting import Outcome, judge
 from experiment_framework._delivery.threads import start_thread
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
 from experiment_framework.health import Health
 
 if TYPE_CHECKING:
+    from experiment_framework._delivery.settlement import Settlement
     from experiment_framework._registry import Hooks
-    from experiment_framework.plugin.backplane import Context
+    from experiment_framework.dataplane_options import DataPlaneOptions
 
 __all__ = ["BatchWorker"]
 
-_SLICE = 0.1
+_SLICE: Final = 0.1
 """Seconds a wait lasts at most before it looks again: Ctrl-C gets through on every platform."""
 
-
-_NEARLY_FULL = 0.8
+_NEARLY_FULL: Final = 0.8
 """The fill of the queue from which on somebody should look."""
 
 
 class BatchWorker:
     """Collects records into batches and writes them, in order, on a thread of its own.
 
-    The thread starts with the first record. Where none is started any more, because the process
-    ends, `flush` and `close` write in the calling thread.
+    What fails for a passing reason is tried again before anything later is. Where that goes on for
+    too long and there is a spool, it goes to disk, and all that is queued behind it: so nothing is
+    overtaken. The thread starts with the first record. Where none is started any more, because the
+    process ends, `flush` and `close` write in the calling thread.
 
     Args:
         write_batch: Makes records durable, or raises.
         hooks: The other hooks of the backplane.
-        context: Where fates are reported; its limits bound the queue.
-        batch_size: Most records in one batch.
-        flush_interval: Longest time in seconds that a record waits for its batch to fill.
+        settlement: Where fates are reported; its limits bound the queue.
+        options: How large batches are, and how long they are tried for.
+        keeps: Whether records of this type wait on disk when they are given up; None where there is
+            no disk.
     """
 
     def __init__(
         self,
         write_batch: Callable[[Sequence[Record]], None],
         hooks: Hooks,
-        context: Context,
+        settlement: Settlement,
+        options: DataPlaneOptions,
         *,
-        batch_size: int,
-        flush_interval: float,
+        keeps: Callable[[str], bool] | None = None,
     ) -> None:
         self._write_batch = write_batch
         self._hooks = hooks
-        self._context = context
-        self._max_records = context.max_queue_size
-        self._max_bytes = context.max_queue_bytes
-        self._batch_size = batch_size
-        self._flush_interval = flush_interval
-        self._changed = threading.Condition()
+        self._settlement = settlement
+        self._keeps = keeps
+        self._max_records = settlement.max_queue_size
+        self._max_bytes = settlement.max_queue_bytes
+        self._flush_interval = options.flush_interval_ms / 1000
+        self._patience = options.batch_retry_seconds()
+        self._cutter = Cutter(options.batch_size, options.batch_bytes)
+        self._pacing = Pacing(options.retry_backoff_ms / 1000, options.retry_backoff_max_ms / 1000)
+        self._changed = threading.Condition(lock := threading.RLock())
+        self._lock = lock
         self._writing = threading.Lock()
         self._queue: deque[Record] = deque()
         self._bytes = 0
         self._oldest = 0.0
-        self._in_flight: Sequence[Record] = ()
-        self._settling = False
+        self._last_delivery: float | None = None
+        self._batch: Batch | None = None
         self._flushes = 0
         self._closed = False
+        self._abandoned = False
         self._thread: threading.Thread | None = None
         self._trouble: str | None = None
 
     def publish(self, record: Record) -> None:
         """Queue one record; see `Outlet.publish`."""
         size = len(record.body)
-        if size > self._max_bytes:
-            raise RecordTooLargeError(size, self._max_bytes)
-        with self._changed:
-            if self._closed:
-                raise DeliveryError("closed")
+        with self._lock:
             queue = self._queue
-            if len(queue) >= self._max_records or self._bytes + size > self._max_bytes:
-                raise QueueFullError(f"{len(queue)} records wait, {self._bytes} bytes")
-            queue.append(record)
-            self._bytes += size
             waiting = len(queue)
-            if waiting == 1:
-                self._oldest = time.monotonic()
+            held = self._bytes
+            if waiting >= self._max_records or held + size > self._max_bytes or self._closed:
+                self._refuse(size)
+            queue.append(record)
+            self._bytes = held + size
             if self._thread is None:
                 self._thread = start_thread(self._run, "experiment-batches")
-            if waiting in (1, self._batch_size):
+            if not waiting:
+                if self._batch is None:
+                    self._oldest = time.monotonic()
+                    self._changed.notify_all()
+            elif self._cutter.is_full(waiting + 1, held + size) and not self._cutter.is_full(
+                waiting, held
+            ):
                 self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
@@ -104,7 +117,7 @@ class BatchWorker:
                 self._flushes -= 1
         flush_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
         with self._changed:
-            return not self._queue and not self._in_flight
+            return not self._queue and self._batch is None
 
     def close(self, timeout: float) -> None:
         """Write what waits, then let the backplane go; see `Outlet.close`."""
@@ -115,16 +128,8 @@ class BatchWorker:
         try:
             self._wait_until_empty(deadline)
         finally:
-            with self._changed:
-                left = [*self._queue]
-                if not self._settling:
-                    left = [*self._in_flight, *left]
-                    self._in_flight = ()
-                self._queue.clear()
-                self._bytes = 0
-                self._changed.notify_all()
-            for record in left:
-                self._context.failed(
+            for record in self._abandon():
+                self._settlement.failed(
                     record, "not written before the time to close was over", retryable=True
                 )
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
@@ -132,88 +137,184 @@ class BatchWorker:
     def health(self) -> Health:
         """Join what the backplane says with the fate of the last batch and the queue's fill."""
         own = health_of(self._hooks)
-        with self._changed:
+        now = time.monotonic()
+        with self._lock:
             fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)
-            age = time.monotonic() - self._oldest if self._queue else 0.0
+            is_waiting = bool(self._queue) or self._batch is not None
+            age = now - self._oldest if is_waiting else None
             trouble = self._trouble
+            pacing = self._pacing
+            last = self._last_delivery
         unhealthy = own.reasons if own.status == "UNHEALTHY" else ()
         if trouble and not unhealthy:
             unhealthy = (f"the last batch could not be written: {trouble}",)
         degraded = own.reasons if own.status == "DEGRADED" else ()
         if fill >= _NEARLY_FULL:
             degraded += (f"the queue is {fill:.0%} full",)
-        details = own.details | {"queueFill": round(fill, 4), "oldestPendingSeconds": round(age, 3)}
+        details = own.details | {
+            "queueFill": round(fill, 4),
+            "oldestPendingAgeSeconds": None if age is None else round(age, 3),
+            "lastDeliveryAgeSeconds": None if last is None else round(now - last, 3),
+            "failuresInARow": pacing.failures,
+            "nextTrySeconds": round(max(pacing.next_try - now, 0.0), 3),
+        }
         return Health.judge(unhealthy=unhealthy, degraded=degraded, details=details)
 
+    def _refuse(self, size: int) -> None:
+        """Say why a record cannot be queued."""
+        if size > self._max_bytes:
+            raise RecordTooLargeError(size, self._max_bytes)
+        if self._closed:
+            raise DeliveryError("closed")
+        raise QueueFullError(f"{len(self._queue)} records wait, {self._bytes} bytes")
+
     def _run(self) -> None:
-        while self._wait_for_batch():
-            self._write_next()
+        while self._wait_until_due():
+            self._step()
 
-    def _wait_for_batch(self) -> bool:
-        """Wait until a batch is due; False when there will be none any more."""
+    def _wait_until_due(self) -> bool:
+        """Wait until a try is due; False when there will be none any more."""
         with self._changed:
-            while True:
-                if self._queue:
-                    due = self._oldest + self._flush_interval - time.monotonic()
-                    if (
-                        len(self._queue) >= self._batch_size
-                        or self._flushes
-                        or self._closed
-                        or due <= 0
-                    ):
-                        return True
-                    self._changed.wait(due)
-                elif self._closed:
+            while not self._abandoned:
+                due = self._due()
+                if due is None and self._closed:
                     return False
-                else:
-                    self._changed.wait()
+                left = None if due is None else due - time.monotonic()
+                if left is not None and left <= 0:
+                    return True
+                self._changed.wait(left)
+            return False
 
-    def _write_next(self) -> None:
-        """Take the next batch and write it; one thread at a time, so that order is kept."""
-        with self._writing:
-            with self._changed:
-                count = min(self._batch_size, len(self._queue))
-                batch = [self._queue.popleft() for _ in range(count)]
-                self._in_flight = batch
-                self._bytes -= sum(len(record.body) for record in batch)
-                self._oldest = time.monotonic()
-            if batch:
-                self._settle(batch, self._write(batch))
+    def _due(self) -> float | None:
+        """Give the moment of the next try; None where nothing waits. Called with the lock held."""
+        if self._batch is not None:
+            return min(self._pacing.next_try, self._batch.deadline)
+        if not self._queue:
+            return None
+        is_due = (
+            self._flushes or self._closed or self._cutter.is_full(len(self._queue), self._bytes)
+        )
+        # What waits on disk is sent at the pace of the disk: there is no second one.
+        paced = self._pacing.next_try if self._keeps is None else 0.0
+        return max(0.0 if is_due else self._oldest + self._flush_interval, paced)
 
-    def _write(self, batch: Sequence[Record]) -> str | None:
-        """Write a batch; give the reason where it could not be."""
+    def _step(self, timeout: float = -1) -> None:
+        """Write the next piece once; one thread at a time, so that order is kept.
+
+        Args:
+            timeout: Longest time in seconds to wait for another thread that writes; -1 for ever.
+        """
+        if not self._writing.acquire(timeout=timeout):
+            return
         try:
-            self._write_batch(batch)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  # a sink may raise anything, SystemExit too: its thread lives on
-            return f"{type(error).__name__}: {error}"
+            batch = self._next_batch()
+            piece = () if batch is None else batch.piece
+            if batch is not None and piece:
+                self._settle(batch, judge(piece, self._write(piece)), len(piece))
+        finally:
+            self._writing.release()
+
+    def _next_batch(self) -> Batch | None:
+        """Give the batch on its way; otherwise cut the next one."""
+        with self._lock:
+            if self._batch is None and self._queue:
+                records, size = self._cutter.cut(self._queue)
+                self._bytes -= size
+                self._batch = Batch(records, self._patience)
+            return self._batch
+
+    def _write(self, piece: Sequence[Record]) -> BaseException | None:
+        """Write records; give what the sink raised."""
+        try:
+            self._write_batch(piece)
+        except BaseException as error:  # a sink may raise anything, SystemExit too
+            if isinstance(error, KeyboardInterrupt) and not self._is_own_thread():
+                raise
+            return error
         return None
 
-    def _settle(self, batch: Sequence[Record], trouble: str | None) -> None:
-        with self._changed:
-            if self._in_flight is not batch:  # close has given up on it and reported it
+    def _settle(self, batch: Batch, outcome: Outcome, tried: int) -> None:
+        with self._lock:
+            if self._batch is not batch:  # close has given up on it and reported it
                 return
-            self._settling = True
-            self._trouble = trouble
-        for record in batch:
-            if trouble is None:
-                self._context.delivered(record)
-            else:
-                self._context.failed(record, trouble, retryable=True)
+            fates = batch.settle(outcome)
+            self._note(outcome, tried)
+            if outcome.rest and not outcome.is_too_large and batch.is_over():
+                fates += self._give_up(batch, outcome)
+        if outcome.delivered:
+            self._settlement.all_delivered(outcome.delivered)
+        self._report(fates)
         with self._changed:
-            self._settling = False
-            self._in_flight = ()
+            if self._batch is batch and not batch.piece:
+                self._batch = None
+                self._oldest = time.monotonic()
+                self._changed.notify_all()
+
+    def _note(self, outcome: Outcome, tried: int) -> None:
+        """Remember what a try says about the sink."""
+        self._trouble = outcome.reason
+        if outcome.is_too_large:
+            self._cutter.did_not_fit(tried)
+            return
+        self._cutter.fitted()
+        if outcome.delivered or outcome.refused or not outcome.rest:
+            self._pacing.success()
+        if outcome.delivered:
+            self._last_delivery = time.monotonic()
+        if outcome.rest:
+            self._pacing.failure()
+
+    def _give_up(self, batch: Batch, outcome: Outcome) -> list[Fate]:
+        """Give up what was tried for long enough; to the disk, with all that comes after it."""
+        keeps = self._keeps
+        if keeps is None:
+            return batch.give_up(outcome)
+        left = batch.clear()
+        others = deque[Record]()
+        for record in self._queue:
+            (left if keeps(record.event_type) else others).append(record)
+        self._queue = others
+        self._bytes = sum(len(record.body) for record in others)
+        return [Fate(record, outcome.reason or "", retryable=True) for record in left]
+
+    def _report(self, fates: Iterable[Fate]) -> None:
+        for record, reason, retryable in fates:
+            self._settlement.failed(record, reason, retryable=retryable)
+
+    def _abandon(self) -> list[Record]:
+        """Take everything that has no fate; nothing is tried any more."""
+        with self._changed:
+            self._abandoned = True
+            left = [*(self._batch.clear() if self._batch else ()), *self._queue]
+            self._batch = None
+            self._queue.clear()
+            self._bytes = 0
             self._changed.notify_all()
+            return left
 
     def _wait_until_empty(self, deadline: float) -> None:
         thread = self._thread
         if thread is None or not thread.is_alive():
-            while self._queue and time.monotonic() < deadline:
-                self._write_next()
+            self._work_until(deadline)
         with self._changed:
-            while self._queue or self._in_flight:
+            while self._queue or self._batch is not None:
                 left = deadline - time.monotonic()
-                if left <= 0 or thread is threading.current_thread():
+                if left <= 0 or self._is_own_thread():
                     return
                 self._changed.wait(min(left, _SLICE))
+
+    def _work_until(self, deadline: float) -> None:
+        """Write in the calling thread, where there is none of our own any more."""
+        while (left := deadline - time.monotonic()) > 0:
+            with self._changed:
+                due = self._due()
+                if due is None:
+                    return
+                pause = due - time.monotonic()
+                if pause > 0:
+                    self._changed.wait(min(pause, left, _SLICE))
+                    continue
+            self._step(left)
+
+    def _is_own_thread(self) -> bool:
+        return self._thread is threading.current_thread()

@@ -13,7 +13,7 @@ from experiment_framework.errors import DeliveryError
 __all__ = ["BatchFailure", "BatchTooLarge", "Permanent", "Retryable"]
 
 
-class BatchFailure(DeliveryError):
+class BatchFailure(DeliveryError):  # noqa: N818  # as those below, which say what may be done
     """Base of what a ``write_batch`` says about records that it could not write.
 
     Raise one of the classes below, or an ``ExceptionGroup`` of several of them where some records

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from experiment_framework.envelope import Record
-from experiment_framework.plugin import Query
+from experiment_framework.plugin import Query, Retryable
 from experiment_framework_local import FileBackplane
 
 OpenFile = Callable[..., FileBackplane]
@@ -167,3 +168,24 @@ def test_the_active_name_is_never_absent_for_longer_than_one_write(
     for record in records(5):
         backplane.write_batch([record])
         assert bodies(path) == [record.body]
+
+
+def test_what_was_written_before_the_disk_refused_is_not_asked_for_again(
+    open_file: OpenFile, path: Path, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = records(9)
+    limit = 3 * (len(written[-1].body) + 1)
+    backplane = open_file(rotate_bytes=limit)
+    rotate, left = backplane._series.rotate, [None, None]
+
+    def rotate_twice() -> None:
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left.pop()
+        rotate()
+
+    monkeypatch.setattr(backplane._series, "rotate", rotate_twice)
+    with pytest.raises(Retryable) as caught:
+        backplane.write_batch([*written, written[0]])
+    assert caught.value.records == (written[0],)
+    assert bodies(*rotated(path), path) == [record.body for record in written]

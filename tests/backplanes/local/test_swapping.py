@@ -18,6 +18,7 @@ experimentFramework:
     samplingRate: 0.5
     batchSize: 7
     flushIntervalMs: 50
+    retryDeadlineMs: 200
     enableErrorEvents: false
     backplane: {backplane}
 """

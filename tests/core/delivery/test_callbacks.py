@@ -39,7 +39,9 @@ def test_on_delivery_is_told_the_fate_of_each_record(
     sink: BatchSink, control: Control, exposure: Exposure
 ) -> None:
     reports: list[DeliveryReport] = []
-    plane = DataPlane(sink, DataPlaneOptions(batch_size=1), on_delivery=reports.append)
+    plane = DataPlane(
+        sink, DataPlaneOptions(batch_size=1, retry_deadline_ms=0), on_delivery=reports.append
+    )
     control.hold()
     control.fail_next(OSError("disk full"))
     ids = [plane.publish(exposure).event_id for _ in range(3)]

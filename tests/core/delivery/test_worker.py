@@ -62,7 +62,7 @@ def test_a_batch_that_fails_does_not_take_the_next_one_with_it(
 ) -> None:
     control.hold()
     control.fail_next(ConnectionError("gone"))
-    plane = make_plane(sink, batch_size=2)
+    plane = make_plane(sink, batch_size=2, retry_deadline_ms=0)
     for _ in range(6):
         plane.publish(exposure)
     control.release()
@@ -126,7 +126,7 @@ def test_a_sink_that_tries_to_end_its_thread_costs_one_batch(
     end: BaseException,
 ) -> None:
     control.fail_next(end)
-    plane = make_plane(sink)
+    plane = make_plane(sink, retry_deadline_ms=0)
     first = plane.publish_and_wait(exposure, 5)
     assert first.status == "failed"
     assert type(end).__name__ in (first.reason or "")
