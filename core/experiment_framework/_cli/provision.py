@@ -18,6 +18,8 @@ from experiment_framework._cli.terminal import (
     print_table,
     table,
 )
+from experiment_framework._config import load
+from experiment_framework.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +32,15 @@ _STYLES: Final = {"created": "green", "exists": "dim", "failed": "bold red"}
 @click.command(epilog=exit_codes(done="everything is there", failed="something is missing"))
 @config_argument
 @json_option
+@click.option(
+    "--sql", "as_sql", is_flag=True, help="Print the SQL that does it; nothing is connected to."
+)
 @click.pass_context
-def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
+def command(ctx: click.Context, config: Path, *, as_json: bool, as_sql: bool) -> None:
     """Create the topics or tables that FILE names; what is there is left as it is."""
+    if as_sql:
+        click.echo(_script(config))
+        return
     with open_plane(config, notes=errors()) as plane:
         provisioned = plane.provision() if plane.hooks.provision else []
     if as_json:
@@ -46,3 +54,12 @@ def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
             made.add_row(clean(item.name), result, clean(item.detail))
         print_table(console(), made)
     ctx.exit(1 if any(item.action == "failed" for item in provisioned) else 0)
+
+
+def _script(config: Path) -> str:
+    loaded = load(config)
+    hooks = loaded.backplane.create(loaded.backplane_options)
+    script = None if hooks.provision_script is None else hooks.provision_script()
+    if script is None:
+        raise UnsupportedError(f"the backplane {hooks.name} is not provisioned with SQL")
+    return script

@@ -16,13 +16,18 @@ from experiment_framework.errors import (
     UnknownPluginError,
 )
 
-__all__ = ["BACKPLANES", "GROUPS", "STEPS", "Installed", "choices", "choose", "scan"]
+__all__ = ["BACKPLANES", "GROUPS", "HINTS", "STEPS", "Installed", "choices", "choose", "scan"]
 
 _logger: Final = logging.getLogger("experiment_framework.plugins")
 
 BACKPLANES: Final = "experiment_framework.backplanes"
 STEPS: Final = "experiment_framework.plugins"
 GROUPS: Final = {"backplane": BACKPLANES, "step": STEPS}
+
+HINTS: Final = "experiment_framework.backplane_hints"
+"""Names that are no backplane's, each with a text that says which one is meant, and how."""
+
+_SCANNED: Final = (*GROUPS.values(), HINTS)
 
 
 @attrs.frozen
@@ -82,12 +87,10 @@ def scan() -> dict[str, dict[str, tuple[Installed, ...]]]:
 def _entry_points_by_group() -> dict[str, list[metadata.EntryPoint]]:
     try:
         everything = metadata.entry_points()
-        return {group: list(everything.select(group=group)) for group in GROUPS.values()}
+        return {group: list(everything.select(group=group)) for group in _SCANNED}
     except Exception:  # noqa: BLE001  # whatever a damaged file makes of the standard library
         readable = list(_readable_entry_points())
-        return {
-            group: [each for each in readable if each.group == group] for group in GROUPS.values()
-        }
+        return {group: [each for each in readable if each.group == group] for group in _SCANNED}
 
 
 def _readable_entry_points() -> Iterator[metadata.EntryPoint]:

@@ -11,6 +11,7 @@ from experiment_framework._registry.containment import contained
 from experiment_framework._registry.entry_points import (
     BACKPLANES,
     GROUPS,
+    HINTS,
     STEPS,
     Installed,
     choices,
@@ -93,8 +94,8 @@ class Registry:
         """Give all entry points of all distributions, duplicates too; none is loaded."""
         return tuple(
             each
-            for names in self._installed.values()
-            for candidates in names.values()
+            for group in GROUPS.values()
+            for candidates in self._installed[group].values()
             for each in candidates
         )
 
@@ -157,8 +158,9 @@ class Registry:
         """
         candidates = self._installed[GROUPS[kind]].get(name)
         if candidates is None:
-            known = self.backplane_names() if kind == "backplane" else self.step_keys()
-            raise unknown(kind, name, known)
+            if kind == "step":
+                raise unknown(kind, name, self.step_keys())
+            raise unknown(kind, name, self.backplane_names(), hints=self._installed[HINTS])
         wanted = distribution or self._choose.get(name) or choices(self._environ).get(name)
         return choose(candidates, wanted)
 

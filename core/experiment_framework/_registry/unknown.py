@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import Final
 
 from experiment_framework._registry.calling import nearest
-from experiment_framework.errors import UnknownPluginError
+from experiment_framework._registry.containment import contained
+from experiment_framework._registry.entry_points import Installed
+from experiment_framework.errors import PluginError, UnknownPluginError
 
 __all__ = ["unknown"]
 
 _UMBRELLA: Final = "experiment-framework"
 
 
-def unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownPluginError:
+def unknown(
+    kind: str,
+    name: str,
+    known: tuple[str, ...],
+    *,
+    hints: Mapping[str, Sequence[Installed]] = MappingProxyType({}),
+) -> UnknownPluginError:
     """Make the error for a name that nothing has.
 
     Args:
         kind: ``backplane`` or ``step``.
         name: What was asked for.
         known: All names that there are.
+        hints: Where installed distributions say what other names mean.
     """
     extras = _extras() if kind == "backplane" else ()
-    meant = nearest(name, (*known, *extras))
-    if meant in known:
+    meant = nearest(name, (*known, *extras)) or _begun_with(name, extras)
+    hint = _hint(name, hints)
+    if hint is not None:
+        advice = hint
+    elif meant in known:
         advice = f"Did you mean '{meant}'?"
     elif meant is not None:
         question = "" if meant == name else f"Did you mean '{meant}'? "
@@ -35,6 +49,28 @@ def unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownPluginError:
         )
     there = f"there are {', '.join(known)}" if known else "none is installed"
     return UnknownPluginError(name, f"no {kind} is called '{name}'; {there}. {advice}")
+
+
+def _hint(name: str, hints: Mapping[str, Sequence[Installed]]) -> str | None:
+    """Give what a distribution says about a name, whatever its case."""
+    for hinted, origins in hints.items():
+        if hinted.lower() != name.lower():
+            continue
+        for origin in origins:
+            try:
+                with contained("hint", hinted, origin.distribution, "when it was loaded"):
+                    text = origin.load()
+            except PluginError:  # the name is unknown with or without it
+                continue
+            if isinstance(text, str):
+                return text
+    return None
+
+
+def _begun_with(name: str, extras: tuple[str, ...]) -> str | None:
+    """Give the extra that a longer name begins with, such as ``sql`` for ``sqlServer``."""
+    begun = [extra for extra in extras if name.lower().startswith(extra)]
+    return max(begun, key=len, default=None)
 
 
 def _extras() -> tuple[str, ...]:
