@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from experiment_framework._delivery.suspicion import Suspicion
+from experiment_framework._delivery.suspicion import Suspicion, witness_among
 from experiment_framework._delivery.threads import start_thread
 from experiment_framework.errors import (
     DeliveryError,
@@ -285,7 +285,7 @@ class Spooling:
         self._settle()
         began = time.monotonic()
         suspicion = self._suspicion
-        batch = self._next_batch(most if suspicion.place is None else suspicion.look_ahead)
+        batch = self._next_batch(most if suspicion.place is None else 1)
         if not batch:
             return not self.is_behind
         if batch[0][0] == suspicion.place:
@@ -298,33 +298,31 @@ class Spooling:
         self._sleep(len(batch) / self._rate - (time.monotonic() - began))
         return True
 
-    def _try_apart(self, batch: list[tuple[Place, Record]]) -> bool:
-        """Send the last of these records, then the first, each alone; give the first up in the end.
+    def _try_apart(self, suspect: list[tuple[Place, Record]]) -> bool:
+        """Send the suspect alone; where it fails, a witness; give the suspect up in the end.
+
+        The suspect goes first: after an outage it arrives, and nothing has overtaken it.
 
         Returns:
             Whether the others need not wait any more.
         """
         suspicion = self._suspicion
-        # All but the one that is sent go back: what is under way is waited for.
-        for _, record in batch[: max(len(batch) - 1, 1)]:
-            self._give_back(record)
-        witness = batch[1:][-1:]
-        has_arrived = bool(witness) and self._send(witness)
-        if not has_arrived:  # the suspect is tried all the same: the witness may be the bad one
-            suspicion.miss()
-        suspect = self._next_batch(1)
-        if not suspect or suspect[0][0] != suspicion.place:  # the oldest were dropped meanwhile
-            suspicion.clear()
-            return not suspect or self._send(suspect)
-        if suspicion.is_proven and has_arrived:
+        if suspicion.is_proven:
             self._give_up(suspect[0][1])
             suspicion.clear()
             return True
         if self._send(suspect):
             suspicion.clear()
             return True
-        if has_arrived:
-            suspicion.strike()
+        suspicion.failed()
+        ahead = self._next_batch(suspicion.look_ahead)
+        if ahead and ahead[0][0] != suspicion.place:  # the oldest were dropped meanwhile
+            suspicion.clear()
+        position = witness_among([record for _, record in ahead])
+        for index, (_, record) in enumerate(ahead):
+            if index != position or not position:
+                self._give_back(record)
+        suspicion.heard(position > 0 and self._send(ahead[position : position + 1]))
         return False
 
     def _give_up(self, record: Record) -> None:
