@@ -16,6 +16,7 @@ MODULES = (
     "experiment_framework.plugin",
     "experiment_framework.probes",
     "experiment_framework.shutdown",
+    "experiment_framework.testing",
 )
 
 
