@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any
 
+from experiment_framework._registry.api_version import check_api_version, check_import
 from experiment_framework._registry.containment import contained
 from experiment_framework._registry.entry_points import (
     BACKPLANES,
@@ -21,6 +22,7 @@ from experiment_framework._registry.entry_points import (
 from experiment_framework._registry.plugin import BackplanePlugin
 from experiment_framework._registry.steps import check_step
 from experiment_framework._registry.unknown import unknown
+from experiment_framework.errors import HookError
 from experiment_framework.plugin.registration import Registrations, registrations
 from experiment_framework.plugin.step import Step
 
@@ -173,5 +175,11 @@ def default_registry() -> Registry:
 
 def _imported(found: Installed) -> Any:
     origin = found.kind, found.name, found.distribution
-    with contained(*origin, "when it was imported", passing=()):
-        return found.load()
+    with contained(*origin, "when it was imported", passing=(HookError,)):
+        try:
+            plugin = found.load()
+        except ImportError as error:
+            check_import(error, *origin)
+            raise
+    check_api_version(plugin, *origin)
+    return plugin

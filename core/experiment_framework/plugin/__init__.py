@@ -24,8 +24,10 @@ from experiment_framework.plugin.hookspecs import hookimpl
 from experiment_framework.plugin.options import OptionMetadata, option, options
 from experiment_framework.plugin.registration import register
 from experiment_framework.plugin.step import Phase, SampledOut, Step
+from experiment_framework.plugin.version import API_VERSION
 
 __all__ = [
+    "API_VERSION",
     "Backplane",
     "BatchFailure",
     "BatchTooLarge",

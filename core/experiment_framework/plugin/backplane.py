@@ -122,6 +122,8 @@ class Backplane(Generic[O]):
     """
 
     options_class: ClassVar[type[Any]]
+    api_version: ClassVar[str]
+    """The version of the plugin API that a subclass was written for, where it says so."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

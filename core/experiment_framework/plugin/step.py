@@ -40,6 +40,7 @@ class Step(Generic[O]):
 
     phase: ClassVar[Phase]
     options_class: ClassVar[type[Any]]
+    api_version: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -11,6 +11,7 @@ import pytest
 
 from experiment_framework._config import options_schema
 from experiment_framework._config.fields import OptionField, option_fields
+from experiment_framework._registry.api_version import check_api_version
 from experiment_framework.errors import ConfigError
 from experiment_framework.testing._cases.harness import Harness
 
@@ -26,6 +27,9 @@ class OptionsCases:
     def test_the_given_options_are_valid(self, harness: Harness) -> None:
         config = harness.load()
         assert isinstance(config.backplane_options, harness.plugin.options_class)
+
+    def test_it_was_written_for_the_plugin_api_that_is_here(self, harness: Harness) -> None:
+        check_api_version(harness.under_test.plugin, "backplane", "under-test")
 
     def test_an_unknown_option_is_a_problem_that_names_it(self, harness: Harness) -> None:
         with pytest.raises(ConfigError, match="optionThatIsNotThere"):
