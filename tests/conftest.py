@@ -8,9 +8,12 @@ from collections.abc import Generator, Iterator
 import hypothesis
 import pytest
 from apache_kafka import ApacheKafka, KafkaUnavailableError
+from postgresql import PostgreSQL, PostgreSQLUnavailableError
 
 REQUIRE_BROKER = "EXPERIMENT_REQUIRE_BROKER"
 NEEDS_BROKER = "needs Apache Kafka"
+REQUIRE_POSTGRESQL = "EXPERIMENT_REQUIRE_POSTGRESQL"
+NEEDS_POSTGRESQL = "needs PostgreSQL"
 
 # The first test that asks for the broker also waits for Maven and for its start.
 BROKER_TEST_SECONDS = 300
@@ -34,11 +37,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Give all tests that want for a broker one place, which makes one line of the summary."""
+    """Give all tests that want for a server one place, which makes one line of the summary."""
     report = yield
     if report.skipped and isinstance(report.longrepr, tuple):
         _, _, reason = report.longrepr
-        if NEEDS_BROKER in reason:
+        if NEEDS_BROKER in reason or NEEDS_POSTGRESQL in reason:
             report.longrepr = (__file__, 0, reason)
     return report
 
@@ -72,3 +75,19 @@ def kafka_broker(
     """The one real broker of this run; a test leaves it running, however it treated it."""
     with apache_kafka(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """The one real PostgreSQL of this run; a test leaves it running, however it treated it.
+
+    Skips where it cannot run; fails instead where ``EXPERIMENT_REQUIRE_POSTGRESQL`` is set.
+    """
+    try:
+        PostgreSQL.check_available()
+    except PostgreSQLUnavailableError as missing:
+        if os.environ.get(REQUIRE_POSTGRESQL):
+            pytest.fail(f"{REQUIRE_POSTGRESQL} is set, and {missing}", pytrace=False)
+        pytest.skip(f"{NEEDS_POSTGRESQL}: {missing}")
+    with PostgreSQL() as server:
+        yield server

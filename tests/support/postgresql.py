@@ -185,13 +185,11 @@ class PostgreSQL:
         )
         if done.returncode != 0:
             raise RuntimeError(f"a cluster could not be made:\n{done.stderr[-2000:]}")
-        safe = "on" if self._durable else "off"
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self._folder,
-            "fsync": safe,
-            "synchronous_commit": safe,
+            "fsync": "on" if self._durable else "off",
             "max_connections": 60,
             "shared_buffers": "128MB",
             "max_wal_size": "1GB",

@@ -15,9 +15,9 @@ from experiment_framework.plugin import DeliveryError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiment_framework_sql.errors import Trouble, explain
+from experiment_framework_sql.errors import PROVISION, Trouble, explain
 from experiment_framework_sql.options import SqlOptions
-from experiment_framework_sql.places import database_url, parse_url, password_of, shown_url
+from experiment_framework_sql.places import database_url, parse_url, password_of, shown_place
 from experiment_framework_sql.watchdog import Watchdog
 
 __all__ = ["Database"]
@@ -42,8 +42,10 @@ class Database:
     def __init__(self, options: SqlOptions) -> None:
         self._options = options
         self.url = parse_url(options)
-        self.shown = shown_url(self.url)
+        self.shown = shown_place(self.url)
         self.dialect_name = self.url.get_backend_name()
+        is_file = self.dialect_name == "sqlite"
+        self._file = Path(self.url.database or "") if is_file else None
         self._begin()
 
     def _begin(self) -> None:
@@ -67,6 +69,24 @@ class Database:
                     connection.execute(text(f"SET LOCAL statement_timeout = {limit:d}"))
                 yield connection
 
+    def exists(self) -> bool:
+        """Whether there is something to connect to, as far as is known without trying."""
+        return self._file is None or self._file.exists()
+
+    def create(self) -> None:
+        """Make the file of a database that is one, for its owner only.
+
+        Raises:
+            DeliveryError: It cannot be made.
+        """
+        if self._file is None:
+            return
+        try:
+            # SQLite would make it as the umask says; its other files take their mode from it.
+            os.close(os.open(self._file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise DeliveryError(f"cannot open {self._file}: {error.strerror}") from error
+
     def explain(self, error: BaseException) -> Trouble:
         """Tell what an error means, without the password."""
         secret = self.url.password
@@ -78,6 +98,7 @@ class Database:
         """Close what is open; what is asked for later is opened again."""
         with self._lock:
             engine, self._engine = self._engine, None
+        self._watchdog.stop()
         if engine is not None:
             engine.dispose()
 
@@ -168,15 +189,12 @@ def _prepare_sqlite(engine: Engine, options: SqlOptions) -> None:
     path = Path(engine.url.database or "")
 
     @event.listens_for(engine, "do_connect")
-    def _make_file(_dialect: Any, _record: Any, _args: Any, _given: Any) -> None:
-        # SQLite would make it as the umask says; its other files take their mode from it.
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise DeliveryError(f"cannot open {path}: {error.strerror}") from error
+    def _see_that_it_is_there(_dialect: Any, _record: Any, _args: Any, _given: Any) -> None:
+        _identity(path)  # SQLite would make an empty one
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
+    def _configure(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(path)
         connection.isolation_level = None  # transactions are begun below, not by the driver
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {options.statement_timeout_ms:d}")
@@ -189,9 +207,20 @@ def _prepare_sqlite(engine: Engine, options: SqlOptions) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        # A file that was removed goes on taking rows that nobody will ever see.
+        if connection.info["file"] != _identity(path):
+            raise DeliveryError(f"another file is at {path} than before")
         # A transaction that reads first and then writes fails where another one wrote in between.
         writes = connection.get_execution_options().get("experiment_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DeliveryError(f"cannot open {path}: {error.strerror}; {PROVISION}") from error
+    return found.st_dev, found.st_ino
 
 
 def _socket_of(connection: Connection) -> int | None:

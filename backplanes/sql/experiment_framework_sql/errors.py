@@ -14,7 +14,7 @@ import msgspec
 from experiment_framework.plugin import DeliveryError
 from sqlalchemy import exc
 
-__all__ = ["Kind", "Trouble", "explain"]
+__all__ = ["PROVISION", "Kind", "Trouble", "explain"]
 
 Kind: TypeAlias = Literal["connection", "schema", "row"]
 

@@ -11,10 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 from experiment_framework_sql.options import SqlOptions
 
-__all__ = ["UrlError", "database_url", "parse_url", "password_of", "shown_url"]
+__all__ = ["UrlError", "database_url", "parse_url", "password_of", "shown_place"]
 
-MASK: Final = "***"
-_SECRET_WORDS: Final = ("pass", "pwd", "secret", "token", "key", "odbc_connect")
 _DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 
 
@@ -67,10 +65,8 @@ def database_url(options: SqlOptions) -> URL:
     return url if password is None else url.set(password=password)
 
 
-def shown_url(url: URL) -> str:
-    """Write a URL without passwords and keys, wherever in it they stand."""
-    query = {
-        key: MASK if any(word in key.lower() for word in _SECRET_WORDS) else value
-        for key, value in url.query.items()
-    }
-    return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", MASK)
+def shown_place(url: URL) -> str:
+    """Say which database it is, with nothing of a URL that may be secret."""
+    port = "" if url.port is None else f":{url.port}"
+    place = f"{url.host}{port}/{url.database or ''}" if url.host else url.database or ""
+    return f"{url.get_backend_name()} {place}".rstrip()

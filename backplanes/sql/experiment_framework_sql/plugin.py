@@ -12,6 +12,7 @@ from experiment_framework.plugin import (
     Backplane,
     DeliveryError,
     Health,
+    Permanent,
     Problem,
     Provisioned,
     Query,
@@ -27,7 +28,7 @@ from experiment_framework_sql.health import Pulse
 from experiment_framework_sql.inserting import inserter
 from experiment_framework_sql.migrations import applied_version, migrate, script
 from experiment_framework_sql.options import SqlOptions
-from experiment_framework_sql.places import parse_url, shown_url
+from experiment_framework_sql.places import parse_url
 from experiment_framework_sql.reading import EventReader
 from experiment_framework_sql.rows import row_maker
 from experiment_framework_sql.tables import EventTables
@@ -58,8 +59,15 @@ class SqlBackplane(Backplane[SqlOptions]):
     def client_settings(self, options: SqlOptions) -> Mapping[str, str]:
         """Say what SQLAlchemy is given, secrets masked."""
         url = parse_url(options)
-        dialect = url.get_dialect()
-        return {"url": shown_url(url), "dialect": dialect.name, "driver": dialect.driver}
+        place = {
+            "database": url.get_backend_name(),
+            "driver": url.get_driver_name(),
+            "host": url.host,
+            "port": None if url.port is None else str(url.port),
+            "name": url.database,
+            "user": url.username,
+        }
+        return {key: value for key, value in place.items() if value is not None}
 
     def open(self) -> None:
         """Look whether the table is there, within ``connectTimeoutMs``, and say where it is not.
@@ -86,8 +94,13 @@ class SqlBackplane(Backplane[SqlOptions]):
         try:
             self._see_that_it_is_there()
             self._writer.write(records)
-        except* Retryable as failures:
-            self._pulse.failed(str(failures.exceptions[0]))
+        except Permanent:
+            self._pulse.wrote()
+            raise
+        except (Retryable, ExceptionGroup) as failure:
+            parts = failure.exceptions if isinstance(failure, ExceptionGroup) else (failure,)
+            self._pulse.failed(next(str(each) for each in parts if isinstance(each, Retryable)))
+            self._pulse.version = None  # what comes back may be another database
             raise
         self._pulse.wrote()
 
@@ -128,6 +141,7 @@ class SqlBackplane(Backplane[SqlOptions]):
             DeliveryError: The database cannot be used, or refuses.
         """
         try:
+            self._database.create()
             with self._database.transaction(writes=True) as connection:
                 done = migrate(connection, self._tables)
         except Exception as error:  # noqa: BLE001  # a driver may raise anything
@@ -186,6 +200,8 @@ class SqlBackplane(Backplane[SqlOptions]):
         return f"table {self._tables.full_name} of {self._database.shown}"
 
     def _version(self) -> int:
+        if not self._database.exists():
+            return 0
         with self._database.transaction() as connection:
             return applied_version(connection, self._tables)
 

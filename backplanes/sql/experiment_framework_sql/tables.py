@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import mssql, mysql, postgresql
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from experiment_framework_sql.options import SqlOptions
 
@@ -70,11 +70,22 @@ def _moment() -> TypeEngine[Any]:
     )
 
 
+class _Json(UserDefinedType[str]):
+    """PostgreSQL's json, given and taken as text.
+
+    Its jsonb would refuse U+0000 and write numbers anew: events are kept as they were.
+    """
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "JSON"
+
+
 def _document() -> TypeEngine[Any]:
-    # PostgreSQL's jsonb would refuse U+0000 and write numbers anew: events are kept as they were.
     return (
         UnicodeText()
-        .with_variant(postgresql.JSON(), "postgresql")
+        .with_variant(_Json(), "postgresql")
         .with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
     )
 
@@ -112,7 +123,7 @@ class EventTables:
     @property
     def full_name(self) -> str:
         """The table of events, with its schema where one is declared."""
-        return self.events.fullname
+        return str(self.events.fullname)
 
 
 def _events(options: SqlOptions, dialect: str) -> Table:

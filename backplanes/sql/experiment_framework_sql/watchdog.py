@@ -29,6 +29,7 @@ class Watchdog:
         self._lock = threading.Lock()
         self._watched: dict[int, float] = {}
         self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
         self._last_use = 0.0
 
     @contextmanager
@@ -48,27 +49,37 @@ class Watchdog:
                 del self._watched[own]
                 os.close(own)
 
+    def stop(self) -> None:
+        """End the thread once nobody is watched; who comes later gets another."""
+        with self._lock:
+            self._stop.set()
+            self._thread = None
+
     def _start(self, seconds: float) -> None:
         nap = min(max(seconds / 8, _SHORTEST_NAP), _LONGEST_NAP)
+        self._stop = threading.Event()
         thread = threading.Thread(
-            target=self._run, args=(nap,), name="experiment-sql-watchdog", daemon=True
+            target=self._run, args=(nap, self._stop), name="experiment-sql-watchdog", daemon=True
         )
         # While the interpreter ends there are no new threads; whoever ends it has its own limit.
         with suppress(RuntimeError):
             thread.start()
             self._thread = thread
 
-    def _run(self, nap: float) -> None:
+    def _run(self, nap: float, stop: threading.Event) -> None:
         while True:
-            time.sleep(nap)
+            is_stopped = stop.wait(nap)
             with self._lock:
                 now = time.monotonic()
                 for own, deadline in self._watched.items():
                     if deadline <= now:
                         _shut_down(own)
-                if not self._watched and now - self._last_use > _IDLE:
-                    self._thread = None
+                if not self._watched and (is_stopped or now - self._last_use > _IDLE):
+                    if self._stop is stop:
+                        self._thread = None
                     return
+            if is_stopped:  # and somebody is still being watched
+                time.sleep(nap)
 
 
 def _shut_down(descriptor: int) -> None:
