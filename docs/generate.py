@@ -19,6 +19,7 @@ import click
 import msgspec
 from experiment_framework import errors
 from experiment_framework._cli.main import experiment
+from experiment_framework._cli.plugin_project import PluginName, project_files
 from experiment_framework._config import OptionRow, option_rows
 from experiment_framework._registry import default_registry
 from experiment_framework.dataplane_options import DataPlaneOptions
@@ -27,6 +28,7 @@ from experiment_framework.schemas import event_schema, file_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LANGUAGES: Final = {".py": "python", ".yaml": "yaml", ".toml": "toml"}
+NEW_PLUGIN: Final = PluginName("lines")
 HELP_WIDTH: Final = 90
 PART: Final = re.compile(
     r"^(?P<begin>(?P<indent> *)<!-- begin generated: (?P<kind>\S+)"
@@ -42,14 +44,25 @@ def source(path: str) -> str:
     return f"```{LANGUAGES[Path(path).suffix]}\n{text}\n```"
 
 
+def new_plugin(path: str) -> str:
+    """Show a file of what ``experiment new-plugin`` writes."""
+    text = project_files(NEW_PLUGIN)[path].rstrip()
+    return f"```{LANGUAGES[Path(path).suffix]}\n{text}\n```"
+
+
 def option_table(argument: str) -> str:
-    """Write the options of ``dataplane[.BLOCK]``, ``step KEY`` or ``backplane NAME[.BLOCK]``."""
+    """Write the options of ``dataplane[.BLOCK]``, ``step KEY`` or ``backplane NAME[.BLOCK]``.
+
+    Those of ``encoder NAME``, too.
+    """
     whose, _, block = argument.partition(".")
     kind, _, name = whose.partition(" ")
     if kind == "dataplane":
         options_class: type[Any] = DataPlaneOptions
     elif kind == "step":
         options_class = default_registry().load_step(name).options_class
+    elif kind == "encoder":
+        options_class = default_registry().load_encoder(name).options_class
     else:
         options_class = default_registry().load_backplane(name).options_class
     rows = (
@@ -172,6 +185,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 KINDS: Final[Mapping[str, Callable[[str], str]]] = {
     "cli": command_line,
     "error-tree": error_tree,
+    "new-plugin": new_plugin,
     "options": option_table,
     "payload": payload_table,
     "schemas": schema_files,

@@ -28,6 +28,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Start": {
         "demo": "Run an A/B test through an embedded Kafka, end to end.",
         "init": "Write a commented configuration to start from.",
+        "new-plugin": "Write a distribution with a backplane of your own.",
     },
     "Look": {
         "validate": "Check configuration files, offline.",
@@ -72,7 +73,7 @@ class LazyCommands(click.Group):
         """
         if cmd_name in _CONTRIBUTED or cmd_name not in _summaries():
             return self._contributed(cmd_name)
-        module = importlib.import_module(f"{__package__}.{cmd_name}")
+        module = importlib.import_module(f"{__package__}.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
