@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from experiment_framework import _lifetime
 from experiment_framework._delivery import Delivery, ThrottledLog, Waiter
+from experiment_framework._encoding import Encoding
 from experiment_framework._flushed import Flushed
 from experiment_framework._intake import Intake
 from experiment_framework._termination import deferred_sigterm
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from experiment_framework.dataplane_options import DataPlaneOptions
     from experiment_framework.envelope import Envelope, Record
     from experiment_framework.events import Event
-    from experiment_framework.plugin import Backplane, Provisioned, Query, Step, Stored
+    from experiment_framework.plugin import Backplane, Encoder, Provisioned, Query, Step, Stored
 
 __all__ = ["DataPlane"]
 
@@ -45,6 +46,7 @@ class DataPlane:
         backplane: A `Backplane`, or a plain object or module with ``@hookimpl`` functions.
         options: The data plane's own options; None for the defaults.
         steps: Pipeline plugins; they run in the order of their phases.
+        encoder: What makes the bytes on the wire; None for JSON.
         on_drop: Called with each record that was not accepted, and why, on a thread of ours.
         on_delivery: Called with the fate of each accepted record, on a thread of ours.
 
@@ -61,6 +63,7 @@ class DataPlane:
         options: DataPlaneOptions | None = None,
         *,
         steps: Sequence[Step[Any]] = (),
+        encoder: Encoder[Any] | None = None,
         on_drop: Callable[[Record, str], object] | None = None,
         on_delivery: Callable[[DeliveryReport], object] | None = None,
     ) -> None:
@@ -73,9 +76,15 @@ class DataPlane:
         self._hooks = _resolved(backplane)
         self._log = ThrottledLog()
         self._intake = Intake(options, (*steps, *self._hooks.steps()), self._log)
-        self._delivery = Delivery(
-            self._hooks, options, on_drop=on_drop, on_delivery=on_delivery, log=self._log
-        )
+        self._encoding = None if encoder is None else Encoding(encoder, self._hooks)
+        try:
+            self._delivery = Delivery(
+                self._hooks, options, on_drop=on_drop, on_delivery=on_delivery, log=self._log
+            )
+        except BaseException:
+            if self._encoding is not None:
+                self._encoding.close(0.0)
+            raise
         self._closed = False
         self._is_forked = False
         self._connect()
@@ -128,6 +137,7 @@ class DataPlane:
             config.backplane.create(config.backplane_options),
             config.data_plane,
             steps=config.steps,
+            encoder=config.encoder,
             on_drop=on_drop,
             on_delivery=on_delivery,
         )
@@ -294,6 +304,8 @@ class DataPlane:
             try:
                 self._delivery.close(budget)
             finally:  # Ctrl-C: what is lost by it is said all the same
+                if self._encoding is not None:
+                    self._encoding.close(0.0)
                 result = self._delivery.result()
                 self._say_what_was_lost(result)
         return result
@@ -340,7 +352,8 @@ class DataPlane:
         if self._closed:
             closed = ("the data plane is closed",)
             return Health.judge(unhealthy=closed, details={"needsRestart": True})
-        return self._delivery.health()
+        found = self._delivery.health()
+        return found if self._encoding is None else self._encoding.health(found)
 
     async def ahealth(self) -> Health:
         """Say what `health` says; it does not block, so it needs no thread."""
@@ -380,6 +393,8 @@ class DataPlane:
     def _after_fork(self) -> None:
         """Start clean in a forked child; say so with the first event there."""
         self._is_forked = True
+        if self._encoding is not None:
+            self._encoding.after_fork()
         self._delivery.after_fork()
         self._connect()
 

@@ -6,6 +6,7 @@
     ├── ConfigError                      exit code 2   the configuration has problems
     ├── EventError                       exit code 2   an event is refused; names the field
     ├── DecodeError                      exit code 1   bytes that are no envelope of ours
+    ├── EncodingError                    exit code 1   no form in the declared encoding
     ├── PluginError                      exit code 2   a plugin cannot be used
     │   ├── UnknownPluginError                         nothing installed has that name
     │   ├── DuplicatePluginError                       two distributions claim one name
@@ -42,6 +43,7 @@ __all__ = [
     "DecodeError",
     "DeliveryError",
     "DuplicatePluginError",
+    "EncodingError",
     "EventError",
     "ExperimentError",
     "HookError",
@@ -109,6 +111,10 @@ class EventError(ExperimentError, ValueError):
 
 class DecodeError(ExperimentError, ValueError):
     """Bytes are no envelope, or one of another major schema version."""
+
+
+class EncodingError(ExperimentError):
+    """A record cannot be written, or bytes cannot be read, in the declared encoding."""
 
 
 class PluginError(ExperimentError):

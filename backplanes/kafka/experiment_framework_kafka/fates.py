@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message
@@ -45,6 +46,7 @@ class Fates:
         context: The data plane.
         log: Where trouble is told.
         backlog: Where records wait for the next client.
+        decode: Gives a record's own body for that of a message; None where they are the same.
         is_idempotent: Whether the client is an idempotent producer.
 
     Attributes:
@@ -55,7 +57,13 @@ class Fates:
     """
 
     def __init__(
-        self, context: Context, log: ClientLog, backlog: Backlog, *, is_idempotent: bool
+        self,
+        context: Context,
+        log: ClientLog,
+        backlog: Backlog,
+        *,
+        decode: Callable[[bytes], bytes] | None,
+        is_idempotent: bool,
     ) -> None:
         self.failed = 0
         self.without = 0
@@ -64,6 +72,7 @@ class Fates:
         self._context = context
         self._log = log
         self._backlog = backlog
+        self._decode = decode
         self._is_idempotent = is_idempotent
         self._failures: deque[Failure] = deque()
         self._telling = threading.Lock()
@@ -83,7 +92,10 @@ class Fates:
         """Take the report of a message of which only the failure is reported."""
         if error is not None:
             # A report carries neither our record nor its headers: all of it is in the body.
-            self._take(Record.from_body(message.value() or b""), error)
+            body = message.value() or b""
+            if self._decode is not None:
+                body = self._decode(body)
+            self._take(Record.from_body(body), error)
 
     def _take(self, record: Record, error: KafkaError) -> None:
         if not self.is_closing and self._comes_back(error):

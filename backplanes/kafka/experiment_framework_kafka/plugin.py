@@ -6,11 +6,12 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from experiment_framework.plugin import (
     Backplane,
     DeliveryError,
+    Encoder,
     Health,
     Problem,
     Provisioned,
@@ -67,6 +68,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._oauth_token = oauth_token
         self._allow_unsafe_settings = allow_unsafe_settings
         self._topics = TopicNames(options)
+        self._encoder: Encoder[Any] | None = None
         self._closed = threading.Event()
         self._begin()
 
@@ -93,6 +95,10 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         """Say what librdkafka's producer is given, secrets masked."""
         return describable_settings(options, queue_size=max_queue_size, queue_bytes=max_queue_bytes)
 
+    def encode_with(self, encoder: Encoder[Any]) -> None:
+        """Let an encoder make the bodies of messages, and read them."""
+        self._encoder = encoder
+
     def open(self) -> None:
         """Look whether the data plane and the options want the same reports; connect nowhere.
 
@@ -106,6 +112,8 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             )
         # The client's library takes longer to load than a first event should wait for it.
         importlib.import_module("experiment_framework_kafka.service")
+        if self._encoder is not None:
+            self._encoder.open(dict(self._topics.by_type))
 
     def publish(self, record: Record) -> None:
         """Queue one record in librdkafka."""
@@ -158,7 +166,12 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         from experiment_framework_kafka.reading import read_topics
 
         settings = self._with_token(consumer_settings(self.options))
-        return read_topics(settings, self._topics.of_types(query.event_types), query)
+        return read_topics(
+            settings,
+            self._topics.of_types(query.event_types),
+            query,
+            decode=None if self._encoder is None else self._encoder.decode,
+        )
 
     def _first_publish(self, record: Record) -> None:
         self._start()
@@ -214,6 +227,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             self.options,
             self.context,
             self._topics,
+            encoder=self._encoder,
             oauth_token=self._oauth_token,
             use=self._switch_to,
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 from experiment_framework.plugin import (
     DeliveryError,
+    Encoder,
     QueueFullError,
     Record,
     RecordTooLargeError,
@@ -85,6 +86,7 @@ class KafkaProducer:
         log: Where librdkafka's log lines go.
         topics: The topic of each event type.
         key_of: Finds the key of a record; None for round robin.
+        encoder: What makes the bodies of messages; None where a record's own is sent.
         report_each: Whether deliveries are reported one by one, or failures only.
         progress: Since when records wait.
         round_robin: Takes partitions in turn once it was told how many there are.
@@ -108,6 +110,7 @@ class KafkaProducer:
         *,
         topics: TopicNames,
         key_of: KeyRule | None,
+        encoder: Encoder[Any] | None,
         report_each: bool,
         progress: Progress,
         round_robin: RoundRobin,
@@ -136,7 +139,7 @@ class KafkaProducer:
             handlers["on_delivery"] = fates.report_failure
         with client_call():
             self.client = Producer({**settings, **handlers}, logger=log)
-        self.publish = self._make_publish(key_of, report_each=report_each)
+        self.publish = self._make_publish(key_of, encoder, report_each=report_each)
         self._poller = threading.Thread(
             target=self._serve, name="experiment-kafka-poll", daemon=True
         )
@@ -150,13 +153,14 @@ class KafkaProducer:
         return len(self.client) + len(self._fates)
 
     def _make_publish(
-        self, key_of: KeyRule | None, *, report_each: bool
+        self, key_of: KeyRule | None, encoder: Encoder[Any] | None, *, report_each: bool
     ) -> Callable[[Record], None]:
         """Build the hot path: what the options decide is decided here."""
         produce: Callable[..., None] = self.client.produce
         topics = self._topics.by_type
         next_partition = self._round_robin.next
         report = self._fates.report
+        encode = None if encoder is None else encoder.encode
         day = LONG_AGO
 
         def publish(record: Record) -> None:
@@ -175,12 +179,15 @@ class KafkaProducer:
             else:
                 key, partition = key_of(record), ANY_PARTITION
             callback = partial(report, record) if report_each else None
-            headers = record.headers()
+            body, headers = record.body, record.headers()
+            if encode is not None:
+                body, more = encode(record, topic)
+                headers += more
             try:
                 # By position: keywords cost a third of the call.
-                produce(topic, record.body, key, partition, callback, None, moment, headers)
+                produce(topic, body, key, partition, callback, None, moment, headers)
             except (BufferError, KafkaException) as error:
-                arguments = (topic, record.body, key, partition, callback, None, moment, headers)
+                arguments = (topic, body, key, partition, callback, None, moment, headers)
                 self._try_again(error, record, arguments)
             except TypeError as error:
                 raise _interruption(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, cast
 
@@ -17,6 +17,7 @@ from confluent_kafka import (
 )
 from experiment_framework.plugin import (
     DeliveryError,
+    EncodingError,
     ExperimentError,
     Query,
     Record,
@@ -58,9 +59,19 @@ Place = tuple[str, int]
 
 
 def read_topics(
-    settings: Mapping[str, object], topics: tuple[str, ...], query: Query
+    settings: Mapping[str, object],
+    topics: tuple[str, ...],
+    query: Query,
+    *,
+    decode: Callable[[bytes], bytes] | None = None,
 ) -> Iterator[Stored]:
     """Read what a query asks for; where the reading begins is settled before this returns.
+
+    Args:
+        settings: librdkafka's settings of the consumer.
+        topics: Where to read.
+        query: What to read.
+        decode: Gives a record's own body for that of a message; None where they are the same.
 
     Raises:
         DeliveryError: No broker answers, a topic must not be read, or no topic is there.
@@ -68,7 +79,7 @@ def read_topics(
     log = ClientLog()
     with client_call():
         consumer = Consumer({**settings}, logger=log)
-    reading = _Reading(consumer, topics, query, log)
+    reading = _Reading(consumer, topics, query, log, decode)
     try:
         with _translated():
             reading.begin()
@@ -86,13 +97,19 @@ class _Reading:
     """
 
     def __init__(
-        self, consumer: Consumer, topics: tuple[str, ...], query: Query, log: ClientLog
+        self,
+        consumer: Consumer,
+        topics: tuple[str, ...],
+        query: Query,
+        log: ClientLog,
+        decode: Callable[[bytes], bytes] | None,
     ) -> None:
         self.ends: dict[Place, int | None] = {}
         self._consumer = consumer
         self._topics = topics
         self._query = query
         self._log = log
+        self._decode = decode
         wanted = (query.event_types, query.experiment_name, query.variant_key, query.since)
         self._has_filter = any(each is not None for each in wanted)
 
@@ -153,8 +170,18 @@ class _Reading:
             return None
         if end is not None and offset + 1 >= end:
             del self.ends[place]
-        body = message.value() or b""
+        body = self._body_of(message)
         return _stored(message, body) if self._wants(body) else None
+
+    def _body_of(self, message: Message) -> bytes:
+        """Give a message's body decoded; one that cannot be is shown as it is."""
+        body = message.value() or b""
+        if self._decode is None:
+            return body
+        try:
+            return self._decode(body)
+        except EncodingError:
+            return body
 
     def _note(self, error: KafkaError, place: Place) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # librdkafka's own name

@@ -6,12 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 # The watcher's first answer would load it: a process forked meanwhile would wait for that for ever.
 import confluent_kafka.admin  # noqa: F401  # as said above
 from confluent_kafka import KafkaException
-from experiment_framework.plugin import Context, DeliveryError, Health, Record
+from experiment_framework.plugin import Context, DeliveryError, Encoder, Health, Record
 
 from experiment_framework_kafka.backlog import Backlog
 from experiment_framework_kafka.cluster import ClusterView, Watcher
@@ -42,6 +42,7 @@ class KafkaService:
         options: Checked options.
         context: The data plane.
         topics: The topic of each event type.
+        encoder: What makes the bodies of messages; None where a record's own is sent.
         oauth_token: Where access tokens come from, if from code.
         use: Called with what publishes through the client in use, whenever that is another one.
 
@@ -58,16 +59,24 @@ class KafkaService:
         context: Context,
         topics: TopicNames,
         *,
+        encoder: Encoder[Any] | None,
         oauth_token: OAuthToken | None,
         use: Callable[[Callable[[Record], None]], None],
     ) -> None:
         self._options = options
         self._context = context
         self._topics = topics
+        self._encoder = encoder
         self._use = use
         self._log = ClientLog()
         backlog = Backlog(max_records=context.max_queue_size, max_bytes=context.max_queue_bytes)
-        self._fates = Fates(context, self._log, backlog, is_idempotent=options.enable_idempotence)
+        self._fates = Fates(
+            context,
+            self._log,
+            backlog,
+            decode=None if encoder is None else encoder.decode,
+            is_idempotent=options.enable_idempotence,
+        )
         self._tokens = None if oauth_token is None else TokenSource(oauth_token, self._log)
         self._view = ClusterView(topics.all)
         self._progress = Progress()
@@ -102,6 +111,7 @@ class KafkaService:
                 self._log,
                 topics=self._topics,
                 key_of=key_rule(options),
+                encoder=self._encoder,
                 report_each=options.delivery_reports == "all" or context.report_each,
                 progress=self._progress,
                 round_robin=self._round_robin,

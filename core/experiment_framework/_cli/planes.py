@@ -52,7 +52,7 @@ def open_plane(
     with (
         _ended_by_sigterm(),
         logs_to(notes),
-        DataPlane(hooks, options, steps=config.steps) as plane,
+        DataPlane(hooks, options, steps=config.steps, encoder=config.encoder) as plane,
     ):
         yield plane
 

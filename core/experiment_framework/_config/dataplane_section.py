@@ -12,6 +12,7 @@ from experiment_framework._config.backplane_section import KEYS, BackplaneSectio
 from experiment_framework._config.contradictions import place_checked
 from experiment_framework._config.conversion import convert
 from experiment_framework._config.effective import EffectiveValue, effective_values
+from experiment_framework._config.encoding_section import EncodingSection
 from experiment_framework._config.fields import option_fields
 from experiment_framework._config.findings import Finding, Refusal
 from experiment_framework._config.interpolation import Interpolator
@@ -27,9 +28,11 @@ from experiment_framework._config.scalars import described
 from experiment_framework._config.sensitive import declared, suspected
 from experiment_framework._config.source import Source
 from experiment_framework._config.suggestions import closest
+from experiment_framework._encoding import unusable as unusable_encoding
 from experiment_framework._problems import Path
 from experiment_framework.dataplane_options import DataPlaneOptions, check_data_plane
 from experiment_framework.errors import PluginError
+from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ _BATCH_KEYS: Final = (
     "retryBackoffMs",
     "retryBackoffMaxMs",
 )
+_SECTIONS: Final = ("backplane", "encoding")
 _NOT_YET: Final = {
     "piiRedaction": "No plugin that redacts is part of this version: remove the key, and "
     "publish nothing that must not leave.",
@@ -59,6 +63,7 @@ class DataPlaneSection:
         findings: What is wrong with it.
         options: Options of the data plane.
         steps: The steps of the pipeline.
+        encoder: The encoder; None for JSON.
         backplane: The backplane; None where there is a problem with its type.
     """
 
@@ -73,6 +78,7 @@ class DataPlaneSection:
         self.options = DataPlaneOptions()
         self.steps: tuple[Step[Any], ...] = ()
         self._backplane: BackplaneSection | None = None
+        self._encoding = EncodingSection(None, registry)
         self._step_blocks: list[tuple[type[Step[Any]], Block]] = []
         if isinstance(self._node, Block):
             self._convert(self._node)
@@ -91,9 +97,15 @@ class DataPlaneSection:
         """What stands under ``backplane``; None where there is no data plane to look in."""
         return self._backplane
 
+    @property
+    def encoder(self) -> Encoder[Any] | None:
+        """The encoder, made with its options; None for JSON."""
+        return self._encoding.encoder
+
     def secrets(self) -> Iterator[Node]:
         """Give the nodes that hold secrets."""
         yield from suspected(self._node)
+        yield from self._encoding.secrets()
         if self._backplane is not None:
             yield from self._backplane.secrets()
         for step, block in self._step_blocks:
@@ -106,6 +118,7 @@ class DataPlaneSection:
         for value in effective_values(self.options, self._node, path, self._source):
             note = unused if value.path[-1] in _BATCH_KEYS else ""
             yield attrs.evolve(value, used_by=note)
+        yield from self._encoding.values((*path, "encoding"), self._source)
         for step, (_, block) in zip(self.steps, self._step_blocks, strict=True):
             yield from effective_values(step.options, block, path, self._source)
         if self._backplane is not None:
@@ -128,13 +141,24 @@ class DataPlaneSection:
         for entry in block.entries:
             if entry.key in known:
                 own.append(entry)
-            elif entry.key != "backplane" and (step := self._step(entry, known)) is not None:
+            elif entry.key not in _SECTIONS and (step := self._step(entry, known)) is not None:
                 of_steps.setdefault(step, []).append(entry)
         self._convert_own(_only(block, own))
         self._step_blocks = [(step, _only(block, entries)) for step, entries in of_steps.items()]
         made = [self._made_step(step, entries) for step, entries in self._step_blocks]
         self.steps = tuple(step for step in made if step is not None)
-        self.findings += self._backplane.findings
+        self._encoding = EncodingSection(block.get("encoding"), self._registry)
+        self.findings += [*self._backplane.findings, *self._encoding.findings]
+        self._check_encoding(self._backplane, self._encoding)
+
+    def _check_encoding(self, backplane: BackplaneSection, encoding: EncodingSection) -> None:
+        """See that the backplane can be used with an encoder, where one is declared."""
+        plugin = backplane.plugin
+        if plugin is None or encoding.node is None or encoding.encoder is None:
+            return
+        if not plugin.takes_encoders:
+            problem = unusable_encoding(plugin.name)
+            self._refuse(refuse(encoding.node, problem.message, suggestion=problem.suggestion))
 
     def _convert_own(self, block: Block) -> None:
         try:
@@ -160,7 +184,7 @@ class DataPlaneSection:
                 )
             )
             return None
-        names = sorted({*known, *keys, "backplane"})
+        names = sorted({*known, *keys, *_SECTIONS})
         self._refuse(
             refuse_key(
                 entry,

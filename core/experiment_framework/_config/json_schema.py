@@ -79,17 +79,25 @@ def schema(registry: Registry, plugin_schemas: Iterable[Described] | None = None
             key: options_schema(registry.load_step(key).options_class)
             for key in registry.step_keys()
         }
+        encoders = {
+            name: options_schema(registry.load_encoder(name).options_class)
+            for name in registry.encoder_names()
+        }
     else:
         known = [each for each in plugin_schemas if each.options_schema is not None]
         backplanes = {e.name: e.options_schema or {} for e in known if e.kind == "backplane"}
         steps = {e.name: e.options_schema or {} for e in known if e.kind == "step"}
-    return _whole(backplanes, steps)
+        encoders = {e.name: e.options_schema or {} for e in known if e.kind == "encoder"}
+    return _whole(backplanes, steps, encoders)
 
 
-def _whole(backplanes: Mapping[str, Schema], steps: Mapping[str, Schema]) -> Schema:
+def _whole(
+    backplanes: Mapping[str, Schema], steps: Mapping[str, Schema], encoders: Mapping[str, Schema]
+) -> Schema:
     data_plane = options_schema(DataPlaneOptions)
     for key, described in sorted(steps.items()):
         data_plane["properties"][key] = described.get("properties", {}).get(key, {})
+    data_plane["properties"]["encoding"] = _encoding(encoders)
     data_plane["properties"]["backplane"] = _backplane(backplanes)
     data_plane["required"] = ["backplane"]
     framework = _block({"dataPlane": data_plane, "settings": {}, "trials": {}})
@@ -101,6 +109,31 @@ def _whole(backplanes: Mapping[str, Schema], steps: Mapping[str, Schema]) -> Sch
         **whole,
         "required": ["experimentFramework"],
     }
+
+
+def _encoding(encoders: Mapping[str, Schema]) -> Schema:
+    names = ["json", *(name for name in sorted(encoders) if not encoders[name].get("required"))]
+    whole = [_with_type("json", _block({}))]
+    whole += [_with_type(name, encoders[name]) for name in sorted(encoders)]
+    return {
+        "description": "How a record becomes the bytes on the wire: a name, or `type` with the "
+        "options of that encoder.",
+        "default": "json",
+        "anyOf": [{"enum": names}, _INTERPOLATED, *whole],
+    }
+
+
+def _with_type(name: str, options: Schema) -> Schema:
+    """Describe a block of options that says whose they are."""
+    properties = {
+        "type": {"const": name},
+        "distribution": {
+            "description": "Which distribution it comes from, where several offer the type.",
+            "type": "string",
+        },
+        **options["properties"],
+    }
+    return {**options, "properties": properties, "required": ["type", *options.get("required", ())]}
 
 
 def _backplane(backplanes: Mapping[str, Schema]) -> Schema:

@@ -30,6 +30,7 @@ from experiment_framework._config.suggestions import closest
 from experiment_framework._problems import Path, Problem
 from experiment_framework.dataplane_options import DataPlaneOptions
 from experiment_framework.errors import ConfigError
+from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Config:
         backplane: The backplane that it names.
         backplane_options: That backplane's options.
         steps: The steps of the pipeline, made with their options.
+        encoder: The encoder, made with its options; None for JSON.
         settings: What stands beside ``dataPlane`` for other parts of the framework, as written.
         trials: The same.
     """
@@ -61,6 +63,7 @@ class Config:
     backplane: BackplanePlugin
     backplane_options: Any
     steps: tuple[Step[Any], ...]
+    encoder: Encoder[Any] | None = None
     settings: Any = None
     trials: Any = None
     _section: DataPlaneSection = attrs.field(repr=False, eq=False, alias="section")
@@ -134,6 +137,7 @@ class _Loading:
             backplane=backplane.plugin,
             backplane_options=backplane.options,
             steps=section.steps,
+            encoder=section.encoder,
             settings=_kept(framework, "settings"),
             trials=_kept(framework, "trials"),
             section=section,

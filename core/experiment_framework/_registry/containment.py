@@ -25,7 +25,7 @@ def contained(
     passes.
 
     Args:
-        kind: ``backplane`` or ``step``.
+        kind: ``backplane``, ``step`` or ``encoder``.
         name: The plugin's name.
         distribution: The distribution it comes from.
         when: The end of the sentence "it raised …".

@@ -16,13 +16,24 @@ from experiment_framework.errors import (
     UnknownPluginError,
 )
 
-__all__ = ["BACKPLANES", "GROUPS", "HINTS", "STEPS", "Installed", "choices", "choose", "scan"]
+__all__ = [
+    "BACKPLANES",
+    "ENCODERS",
+    "GROUPS",
+    "HINTS",
+    "STEPS",
+    "Installed",
+    "choices",
+    "choose",
+    "scan",
+]
 
 _logger: Final = logging.getLogger("experiment_framework.plugins")
 
 BACKPLANES: Final = "experiment_framework.backplanes"
 STEPS: Final = "experiment_framework.plugins"
-GROUPS: Final = {"backplane": BACKPLANES, "step": STEPS}
+ENCODERS: Final = "experiment_framework.encoders"
+GROUPS: Final = {"backplane": BACKPLANES, "step": STEPS, "encoder": ENCODERS}
 
 HINTS: Final = "experiment_framework.backplane_hints"
 """Names that are no backplane's, each with a text that says which one is meant, and how."""
@@ -47,7 +58,7 @@ class Installed:
 
     @property
     def kind(self) -> str:
-        """``backplane`` or ``step``."""
+        """``backplane``, ``step`` or ``encoder``."""
         return next(kind for kind, group in GROUPS.items() if group == self.entry_point.group)
 
     @property
@@ -162,7 +173,7 @@ def choose(candidates: tuple[Installed, ...], wanted: str | None) -> Installed:
 def _ways_to_choose(first: Installed, candidates: Iterable[Installed]) -> str:
     names = " or ".join(candidate.distribution for candidate in candidates)
     switch = f"the environment EXPERIMENT_FRAMEWORK_PLUGINS={first.name}=…"
-    if first.kind == "backplane":
+    if first.kind != "step":
         switch = f"`distribution: …` beside `type: {first.name}`, or {switch}"
     return f"Say which ({names}) with {switch}, or uninstall the other"
 

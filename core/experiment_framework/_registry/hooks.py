@@ -16,6 +16,7 @@ from experiment_framework.envelope import Record
 from experiment_framework.errors import HookError
 from experiment_framework.health import Health
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
+from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.hookspecs import PROJECT, BackplaneHooks
 from experiment_framework.plugin.step import Step
 
@@ -41,6 +42,7 @@ class Hooks:
     check: Callable[[Any], tuple[Problem, ...]]
     client_settings: Callable[[Any, int, int], Mapping[str, str]]
     steps: Callable[[], tuple[Step[Any], ...]]
+    encode_with: Callable[[Encoder[Any]], None] | None
     open: Callable[[Context], None]
     publish: Callable[[Record], None] | None
     write_batch: Callable[[Sequence[Record]], None] | None
@@ -82,6 +84,7 @@ def resolve(plugin: object, *, name: str, options: object) -> Hooks:
         check=_checking(found.get("check", None)),
         client_settings=_describing(found.get("client_settings", None)),
         steps=_stepping(found.get("steps", None)),
+        encode_with=found.get("encode_with"),
         open=_opening(plugin, options, found.get("open", None)),
         publish=found.get("publish"),
         write_batch=found.get("write_batch"),

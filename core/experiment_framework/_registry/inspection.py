@@ -61,7 +61,7 @@ class PluginReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How one plugin is doing.
 
     Attributes:
-        kind: ``backplane`` or ``step``.
+        kind: ``backplane``, ``step`` or ``encoder``.
         name: The name that a configuration selects it by.
         distribution: Where it comes from; None where it was registered in code.
         version: That distribution's version.
@@ -106,6 +106,7 @@ def _registered(registry: Registry) -> Iterator[PluginReport]:
     for kind, names in (
         ("backplane", registry.registered_backplanes()),
         ("step", registry.registered_steps()),
+        ("encoder", registry.registered_encoders()),
     ):
         for name in names:
             yield _report(kind, name, None, None, look(registry, kind, name))

@@ -37,6 +37,8 @@ def look(registry: Registry, kind: str, name: str, distribution: str | None = No
     try:
         if kind == "backplane":
             options_class = registry.load_backplane(name, distribution).options_class
+        elif kind == "encoder":
+            options_class = registry.load_encoder(name, distribution).options_class
         else:
             options_class = registry.load_step(name, distribution).options_class
         with contained(kind, name, distribution, "when its options were described"):

@@ -69,6 +69,11 @@ class BackplanePlugin:
             options_class=found,
         )
 
+    @property
+    def takes_encoders(self) -> bool:
+        """Whether it writes records in other encodings than JSON."""
+        return any(each.hook == "encode_with" for each in find_implementations(self.target))
+
     def create(self, options: object) -> Hooks:
         """Make an instance with these options and resolve its hooks; nothing is opened.
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from experiment_framework._registry.api_version import check_api_version, check_import
 from experiment_framework._registry.containment import contained
+from experiment_framework._registry.encoders import check_encoder
 from experiment_framework._registry.entry_points import (
     BACKPLANES,
+    ENCODERS,
     GROUPS,
     HINTS,
     STEPS,
@@ -23,6 +25,7 @@ from experiment_framework._registry.plugin import BackplanePlugin
 from experiment_framework._registry.steps import check_step
 from experiment_framework._registry.unknown import unknown
 from experiment_framework.errors import HookError
+from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.registration import Registrations, registrations
 from experiment_framework.plugin.step import Step
 
@@ -55,6 +58,7 @@ class Registry:
         self._registered = Registrations() if registered is None else registered
         self._backplanes: dict[tuple[str, str], BackplanePlugin] = {}
         self._steps: dict[tuple[str, str], type[Step[Any]]] = {}
+        self._encoders: dict[tuple[str, str], type[Encoder[Any]]] = {}
 
     @cached_property
     def _installed(self) -> dict[str, dict[str, tuple[Installed, ...]]]:
@@ -76,6 +80,14 @@ class Registry:
         """
         self._registered.add_step(key, step_class)
 
+    def register_encoder(self, name: str, encoder_class: type[Encoder[Any]]) -> None:
+        """Offer an encoder by the name that ``encoding`` selects it by.
+
+        Raises:
+            DuplicatePluginError: Something else was registered by that name.
+        """
+        self._registered.add_encoder(name, encoder_class)
+
     def backplane_names(self) -> tuple[str, ...]:
         """Give the names of all backplanes, sorted; none is loaded."""
         return tuple(sorted({*self._registered.backplanes, *self._installed[BACKPLANES]}))
@@ -84,6 +96,10 @@ class Registry:
         """Give the keys of all pipeline steps, sorted; none is loaded."""
         return tuple(sorted({*self._registered.steps, *self._installed[STEPS]}))
 
+    def encoder_names(self) -> tuple[str, ...]:
+        """Give the names of all encoders, sorted; none is loaded."""
+        return tuple(sorted({*self._registered.encoders, *self._installed[ENCODERS]}))
+
     def registered_backplanes(self) -> Mapping[str, object]:
         """Give what was registered in code, by name."""
         return dict(self._registered.backplanes)
@@ -91,6 +107,10 @@ class Registry:
     def registered_steps(self) -> Mapping[str, type[Step[Any]]]:
         """Give the steps that were registered in code, by key."""
         return dict(self._registered.steps)
+
+    def registered_encoders(self) -> Mapping[str, type[Encoder[Any]]]:
+        """Give the encoders that were registered in code, by name."""
+        return dict(self._registered.encoders)
 
     def installed(self) -> tuple[Installed, ...]:
         """Give all entry points of all distributions, duplicates too; none is loaded."""
@@ -146,11 +166,30 @@ class Registry:
             )
         return self._steps[cached]
 
+    def load_encoder(self, name: str, distribution: str | None = None) -> type[Encoder[Any]]:
+        """Load the encoder that ``encoding`` selects, and check it.
+
+        Raises:
+            UnknownPluginError: Nothing has that name.
+            DuplicatePluginError: Several distributions have it and nothing says which to use.
+            BrokenPluginError: It raised while it was imported.
+            HookError: It does not follow the plugin API.
+        """
+        if distribution is None and name in self._registered.encoders:
+            return check_encoder(self._registered.encoders[name], name=name)
+        found = self.find("encoder", name, distribution)
+        key = (name, found.distribution)
+        if key not in self._encoders:
+            self._encoders[key] = check_encoder(
+                _imported(found), name=name, distribution=found.distribution
+            )
+        return self._encoders[key]
+
     def find(self, kind: str, name: str, distribution: str | None = None) -> Installed:
         """Pick the entry point that a name stands for, without loading it.
 
         Args:
-            kind: ``backplane`` or ``step``.
+            kind: ``backplane``, ``step`` or ``encoder``.
             name: The name that a configuration selects it by.
             distribution: Which distribution it has to come from, where several offer it.
 
@@ -162,6 +201,8 @@ class Registry:
         if candidates is None:
             if kind == "step":
                 raise unknown(kind, name, self.step_keys())
+            if kind == "encoder":
+                raise unknown(kind, name, ("json", *self.encoder_names()))
             raise unknown(kind, name, self.backplane_names(), hints=self._installed[HINTS])
         wanted = distribution or self._choose.get(name) or choices(self._environ).get(name)
         return choose(candidates, wanted)

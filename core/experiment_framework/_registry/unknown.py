@@ -27,7 +27,7 @@ def unknown(
     """Make the error for a name that nothing has.
 
     Args:
-        kind: ``backplane`` or ``step``.
+        kind: ``backplane``, ``step`` or ``encoder``.
         name: What was asked for.
         known: All names that there are.
         hints: Where installed distributions say what other names mean.

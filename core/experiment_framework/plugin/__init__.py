@@ -7,6 +7,7 @@ from experiment_framework._problems import Location, Problem
 from experiment_framework.envelope import Envelope, Record, decode
 from experiment_framework.errors import (
     DeliveryError,
+    EncodingError,
     ExperimentError,
     QueueFullError,
     RecordTooLargeError,
@@ -14,6 +15,7 @@ from experiment_framework.errors import (
 )
 from experiment_framework.health import Health, HealthStatus
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
+from experiment_framework.plugin.encoder import Encoded, Encoder
 from experiment_framework.plugin.failures import (
     BatchFailure,
     BatchTooLarge,
@@ -33,6 +35,9 @@ __all__ = [
     "BatchTooLarge",
     "Context",
     "DeliveryError",
+    "Encoded",
+    "Encoder",
+    "EncodingError",
     "Envelope",
     "ExperimentError",
     "Health",

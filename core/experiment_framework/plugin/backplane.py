@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 from experiment_framework.envelope import Record
 from experiment_framework.errors import HookError
+from experiment_framework.plugin.options import options_argument
 
 __all__ = ["Backplane", "Context", "Provisioned", "Query", "Stored"]
 
@@ -127,14 +128,8 @@ class Backplane(Generic[O]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Only what this class itself names: an inherited `__orig_bases__` is an ancestor's, and
-        # another generic base's argument is nobody's options.
-        for base in vars(cls).get("__orig_bases__", ()):
-            origin = get_origin(base)
-            if isinstance(origin, type) and issubclass(origin, Backplane):
-                for argument in get_args(base):
-                    if isinstance(argument, type):
-                        cls.options_class = argument
+        if (found := options_argument(cls, Backplane)) is not None:
+            cls.options_class = found
 
     def __init__(self, options: O) -> None:
         self.options = options

@@ -15,6 +15,7 @@ from experiment_framework._problems import Problem
 from experiment_framework.envelope import Record
 from experiment_framework.health import Health
 from experiment_framework.plugin.backplane import Context, Provisioned, Query, Stored
+from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
 
 __all__ = ["PROJECT", "BackplaneHooks", "hookimpl", "hookspec"]
@@ -53,6 +54,15 @@ class BackplaneHooks:
 
         They see an event in the thread that publishes it, before it is encoded: what only that
         thread knows can be noted in the metadata.
+        """
+
+    @hookspec
+    def encode_with(self, encoder: Encoder[Any]) -> None:
+        """Take the encoder that ``dataPlane.encoding`` names; called before ``open``.
+
+        A backplane with this hook opens the encoder when it is opened itself, lets it make the
+        bytes of each record that it hands to its client, and lets it read what it reads back.
+        Without an encoder a record's ``body`` is what goes over the wire.
         """
 
     @hookspec

@@ -7,11 +7,11 @@ documentation and the defaults that ``experiment describe`` shows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, dataclass_transform, overload
+from typing import Any, Final, TypeVar, dataclass_transform, get_args, get_origin, overload
 
 import attrs
 
-__all__ = ["OptionMetadata", "option", "option_key", "options"]
+__all__ = ["OptionMetadata", "option", "option_key", "options", "options_argument"]
 
 T = TypeVar("T")
 _MISSING: Final[Any] = object()
@@ -102,6 +102,25 @@ def option_key(field: attrs.Attribute[Any]) -> str:
     """Give the name of an option in YAML: the one declared, or the field's in camelCase."""
     head, *rest = field.name.split("_")
     return OptionMetadata.of(field).key or head + "".join(part.capitalize() for part in rest)
+
+
+def options_argument(cls: type[Any], base: type[Any]) -> type[Any] | None:
+    """Give the options class that a plugin class itself names: ``Backplane[MyOptions]``.
+
+    Args:
+        cls: The plugin class.
+        base: What its author derives from.
+    """
+    # Only what this class itself names: an inherited `__orig_bases__` is an ancestor's, and
+    # another generic base's argument is nobody's options.
+    named = None
+    for each in vars(cls).get("__orig_bases__", ()):
+        origin = get_origin(each)
+        if isinstance(origin, type) and issubclass(origin, base):
+            for argument in get_args(each):
+                if isinstance(argument, type):
+                    named = argument
+    return named
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from experiment_framework.errors import DuplicatePluginError
+from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
 
 __all__ = ["Registrations", "register", "registrations"]
@@ -16,11 +17,13 @@ class Registrations:
     Attributes:
         backplanes: Classes, instances or modules by the name that ``type`` selects them by.
         steps: Step classes by their key under ``dataPlane``.
+        encoders: Encoder classes by the name that ``encoding`` selects them by.
     """
 
     def __init__(self) -> None:
         self.backplanes: dict[str, object] = {}
         self.steps: dict[str, type[Step[Any]]] = {}
+        self.encoders: dict[str, type[Encoder[Any]]] = {}
 
     def add_backplane(self, name: str, plugin: object) -> None:
         """Add a backplane; the same one again changes nothing, a newer version replaces it."""
@@ -35,6 +38,13 @@ class Registrations:
         if not _is_version_of(known, step_class):
             raise _duplicate("step", key, known, step_class)
         self.steps[key] = step_class
+
+    def add_encoder(self, name: str, encoder_class: type[Encoder[Any]]) -> None:
+        """Add an encoder; the same one again changes nothing, a newer version replaces it."""
+        known = self.encoders.get(name, encoder_class)
+        if not _is_version_of(known, encoder_class):
+            raise _duplicate("encoder", name, known, encoder_class)
+        self.encoders[name] = encoder_class
 
 
 _PROCESS: Final = Registrations()
@@ -53,15 +63,18 @@ def register(name: str, plugin: object) -> None:
     that was defined anew, as by running a notebook's cell again, replaces the one before.
 
     Args:
-        name: What ``type`` selects a backplane by, or the key of a step under ``dataPlane``.
-        plugin: A `Backplane` subclass, an object or module with ``@hookimpl`` functions, or a
-            `Step` subclass.
+        name: What ``type`` selects a backplane by, what ``encoding`` selects an encoder by, or the
+            key of a step under ``dataPlane``.
+        plugin: A `Backplane` subclass, an object or module with ``@hookimpl`` functions, a `Step`
+            subclass, or an `Encoder` subclass.
 
     Raises:
         DuplicatePluginError: Something else was registered by that name.
     """
     if isinstance(plugin, type) and issubclass(plugin, Step):
         _PROCESS.add_step(name, plugin)
+    elif isinstance(plugin, type) and issubclass(plugin, Encoder):
+        _PROCESS.add_encoder(name, plugin)
     else:
         _PROCESS.add_backplane(name, plugin)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 from experiment_framework.envelope import Envelope
+from experiment_framework.plugin.options import options_argument
 
 __all__ = ["Phase", "SampledOut", "Step"]
 
@@ -44,14 +45,8 @@ class Step(Generic[O]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Only what this class itself names: an inherited `__orig_bases__` is an ancestor's, and
-        # another generic base's argument is nobody's options.
-        for base in vars(cls).get("__orig_bases__", ()):
-            origin = get_origin(base)
-            if isinstance(origin, type) and issubclass(origin, Step):
-                for argument in get_args(base):
-                    if isinstance(argument, type):
-                        cls.options_class = argument
+        if (found := options_argument(cls, Step)) is not None:
+            cls.options_class = found
 
     def __init__(self, options: O) -> None:
         self.options = options
