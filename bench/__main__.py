@@ -11,13 +11,14 @@ import argparse
 import platform
 
 from bench.clusters import cluster
+from bench.databases import measure_databases
 from bench.memory import measure_memory
 from bench.publishing import measure_publishing
 from bench.report import heading
 from bench.spooling import measure_spooling
 from bench.startup import measure_startup
 
-PARTS = ("startup", "publishing", "spooling", "memory")
+PARTS = ("startup", "databases", "publishing", "spooling", "memory")
 
 
 def main() -> None:
@@ -39,6 +40,9 @@ def main() -> None:
     if "startup" in parts:
         heading("starting")
         measure_startup(rounds=chosen.rounds)
+    if "databases" in parts:
+        heading("databases")
+        measure_databases(rounds=chosen.rounds, events=chosen.events)
     if set(parts) & {"publishing", "spooling", "memory"}:
         for name in chosen.cluster or ("mock", "apache"):
             heading(f"cluster: {name}")

@@ -13,6 +13,7 @@ import trustme
 from experiment_framework._config import load
 from experiment_framework._registry import Registry
 from experiment_framework_kafka.errors import REASONS
+from new_plugin_sample import add_new_plugin
 from webhook_sample import registry_with_webhook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +46,10 @@ def _blocks(language: str, containing: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def registry() -> Registry:
-    return registry_with_webhook()
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    registry = registry_with_webhook()
+    add_new_plugin(registry, tmp_path_factory.mktemp("new-plugin"))
+    return registry
 
 
 @pytest.fixture
@@ -59,6 +62,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "KAFKA_USERNAME": "experiments",
         "KAFKA_PASSWORD_FILE": str(password),
         "KAFKA_CA_FILE": str(authority),
+        "DATABASE_PASSWORD": "secret",
     }
 
 

@@ -73,6 +73,7 @@ def test_every_plugin_is_found_and_can_be_loaded(plain_python: Path, tmp_path: P
         "samplingRate": "loaded",
         "samplingSalt": "loaded",
         "schemaRegistryJson": "loaded",
+        "sql": "loaded",
     }
     assert all(report["optionsSchema"] for report in reports)
 

@@ -18,15 +18,16 @@ _encode = msgspec.json.encode
 _CANONICAL: Final = len("2026-01-02T03:04:05.123456Z")
 
 
-class _Measured(msgspec.Struct, rename="camel"):
+class _Payload(msgspec.Struct, rename="camel", gc=False):
     """What a payload has beside the fields of a record that makes a column."""
 
+    timestamp: Any = None
     subject_type: Any = None
     metric_name: Any = None
     value: Any = None
 
 
-_measured = msgspec.json.Decoder(_Measured).decode
+_decode_payload = msgspec.json.Decoder(_Payload).decode
 _moment = msgspec.json.Decoder(datetime).decode
 _OWN: Final = frozenset(
     {
@@ -43,38 +44,44 @@ _OWN: Final = frozenset(
 
 def row_maker(dialect: str) -> Callable[[Record], Row]:
     """Give what makes a row out of a record, in the order of ``EVENT_COLUMNS``."""
-    moment, canonical = _MOMENTS.get(dialect, (_as_naive, None))
+    as_moment, as_text = _MOMENTS.get(dialect, (_as_naive, None))
+
+    def moment(written: Any, read: Callable[[], datetime]) -> Any:
+        # What we write ourselves has one form; to read it and write it anew takes a microsecond.
+        if as_text and type(written) is str and len(written) == _CANONICAL and written[-1] == "Z":
+            return as_text(written)
+        return as_moment(read())
 
     def row(record: Record) -> Row:
         fields = _decode(record.body)
-        payload = bytes(fields["payload"])
-        measured = _measured(payload)
-        published = bytes(fields["timestamp"]).decode()[1:-1]
-        extra = None
-        if fields.keys() - _OWN:
-            extra = _encode({key: fields[key] for key in fields.keys() - _OWN}).decode()
+        payload = _decode_payload(fields["payload"])
+        published = fields["timestamp"]
+        value = payload.value
         return (
             record.event_id,
-            canonical(published)
-            if canonical and len(published) == _CANONICAL and published[-1] == "Z"
-            else moment(_moment(fields["timestamp"])),
-            moment(record.timestamp),
+            moment(str(published, "utf-8")[1:-1], lambda: _moment(published)),
+            moment(payload.timestamp, lambda: record.timestamp),
             record.event_type,
             record.schema_version,
             record.experiment_name,
             record.variant_key,
             record.subject_id,
-            _text(measured.subject_type),
+            _text(payload.subject_type),
             record.tenant_id,
-            _text(measured.metric_name),
-            _number(measured.value),
+            _text(payload.metric_name),
+            value if value is None else _number(value),
             record.correlation_id,
-            payload.decode(),
-            bytes(fields["metadata"]).decode() if "metadata" in fields else "{}",
-            extra,
+            str(fields["payload"], "utf-8"),
+            str(fields["metadata"], "utf-8") if "metadata" in fields else "{}",
+            None if fields.keys() <= _OWN else _extra(fields),
         )
 
     return row
+
+
+def _extra(fields: Mapping[str, msgspec.Raw]) -> str:
+    """Give the fields of a newer version of the envelope."""
+    return _encode({key: fields[key] for key in fields if key not in _OWN}).decode()
 
 
 def body_of(row: Mapping[str, Any]) -> bytes:
@@ -98,7 +105,7 @@ def _raw(text: str) -> msgspec.Raw:
 
 
 def _as_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(sep=" ", timespec="microseconds")[:-6]
+    return _as_naive(moment).isoformat(sep=" ", timespec="microseconds")
 
 
 def _as_zoned_text(moment: datetime) -> str:
