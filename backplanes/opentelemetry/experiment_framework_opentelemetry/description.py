@@ -58,7 +58,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         event_id: The event's id.
         event_type: The wire name of its type, which is what its span is called.
-        happened: When it happened, in ns since 1970; earlier times are 1970.
+        happened: When it happened, in ns since 1970; earlier times are 1970, those that OTLP has no
+            number for its last moment, in 2262.
         published: When it was published, likewise.
         attributes: What is known of it.
         parent: The span that was active when it was published.
@@ -151,4 +152,4 @@ def _reason(selection: object) -> str:
 
 
 def _nanoseconds(moment: datetime) -> int:
-    return max((moment - _EPOCH) // _MICROSECOND, 0) * 1000
+    return min(max((moment - _EPOCH) // _MICROSECOND, 0) * 1000, _LARGEST - 1)

@@ -60,7 +60,7 @@ class HttpTransport:
             try:
                 answer = response.read(_LONGEST_ANSWER)
             finally:
-                response.release_conn()
+                response.close()  # what was read whole has given its connection back by itself
         except urllib3.exceptions.HTTPError as error:
             raise Retryable(f"the receiver cannot be reached: {_reason(error)}") from error
         if 200 <= response.status < 300:  # noqa: PLR2004  # HTTP's success

@@ -41,6 +41,7 @@ class Encoder(Generic[O]):
     """
 
     options_class: ClassVar[type[Any]]
+    api_version: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
