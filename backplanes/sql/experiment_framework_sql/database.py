@@ -52,6 +52,7 @@ class Database:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._watchdog = Watchdog()
+        self._connecting = threading.local()
 
     @contextmanager
     def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
@@ -110,7 +111,7 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        connection = self._opened().connect()
+        connection = self._connect()
         try:
             yield connection
         except BaseException:
@@ -122,11 +123,29 @@ class Database:
             with suppress(SQLAlchemyError):
                 connection.close()
 
+    def _connect(self) -> Connection:
+        try:
+            return self._opened().connect()
+        finally:
+            for own in vars(self._connecting).pop("watched", ()):
+                self._watchdog.release(own)
+
     def _opened(self) -> Engine:
         with self._lock:
             if self._engine is None:
                 self._engine = _make_engine(self._options)
+                event.listen(self._engine, "connect", self._watch_first_questions, insert=True)
             return self._engine
+
+    def _watch_first_questions(self, connection: Any, _record: Any) -> None:
+        """Bound what SQLAlchemy asks a server of its own accord, when the first connection is made.
+
+        The driver's limit is over then, and a transaction's has not begun.
+        """
+        if self.url.get_driver_name() == "psycopg":
+            seconds = self._options.connect_timeout_ms / 1000
+            own = self._watchdog.watch(connection.fileno(), seconds)
+            vars(self._connecting).setdefault("watched", []).append(own)
 
     @contextmanager
     def _bounded(self, connection: Connection, seconds: float) -> Iterator[None]:

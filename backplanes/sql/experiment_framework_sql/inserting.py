@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Dialect, insert, select
+from sqlalchemy import Connection, Dialect, func, insert, select
 
 from experiment_framework_sql.rows import Row
 from experiment_framework_sql.tables import EVENT_COLUMNS, EventTables
@@ -44,7 +44,7 @@ def inserter(tables: EventTables, dialect: Dialect, *, idempotent: bool) -> Inse
     if dialect.name == "postgresql" and dialect.driver == "psycopg":
         few = _one_by_one(tables, dialect, "%s", idempotent=idempotent)
         many = _copied(tables, dialect, idempotent=idempotent)
-        return lambda connection, rows: (few if len(rows) < COPY_FROM else many)(connection, rows)
+        return _few_or_many(few, many)
     return _portable(tables, idempotent=idempotent)
 
 
@@ -58,6 +58,19 @@ def _one_by_one(
     def write(connection: Connection, rows: Sequence[Row]) -> int:
         # Past SQLAlchemy's own parameters: to process them takes longer than SQLite's work.
         return connection.exec_driver_sql(statement, [*rows]).rowcount
+
+    return write
+
+
+def _few_or_many(few: Insert, many: Insert) -> Insert:
+    """Copy many rows, where the account may have temporary tables."""
+    may_copy: list[bool] = []
+
+    def write(connection: Connection, rows: Sequence[Row]) -> int:
+        if len(rows) >= COPY_FROM and not may_copy:
+            asked = func.has_database_privilege(func.current_database(), "TEMPORARY")
+            may_copy.append(bool(connection.scalar(select(asked))))
+        return (many if len(rows) >= COPY_FROM and may_copy[0] else few)(connection, rows)
 
     return write
 

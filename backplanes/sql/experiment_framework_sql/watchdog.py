@@ -35,6 +35,14 @@ class Watchdog:
     @contextmanager
     def watching(self, descriptor: int, seconds: float) -> Iterator[None]:
         """Cut the connection behind a socket's descriptor if this block takes too long."""
+        own = self.watch(descriptor, seconds)
+        try:
+            yield
+        finally:
+            self.release(own)
+
+    def watch(self, descriptor: int, seconds: float) -> int:
+        """Cut a connection after so many seconds; give what `release` is called with before."""
         # A number of our own: the driver may close its own, and the system give it to another file.
         own = os.dup(descriptor)
         with self._lock:
@@ -42,12 +50,13 @@ class Watchdog:
             self._watched[own] = self._last_use + seconds
             if self._thread is None:
                 self._start(seconds)
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._watched[own]
-                os.close(own)
+        return own
+
+    def release(self, own: int) -> None:
+        """Watch a connection no longer."""
+        with self._lock:
+            del self._watched[own]
+            os.close(own)
 
     def stop(self) -> None:
         """End the thread once nobody is watched; who comes later gets another."""

@@ -229,3 +229,22 @@ def test_several_threads_may_ask_for_health_while_it_writes(
         thread.join()
     assert unhealthy == []
     assert len(target.event_ids()) == 500
+
+
+def test_an_account_that_may_have_no_temporary_tables_writes_all_the_same(
+    postgresql: Target, make_backplane: MakeBackplane, records: MakeRecords
+) -> None:
+    make_backplane(postgresql)
+    postgresql.query("REVOKE TEMPORARY ON DATABASE experiments FROM PUBLIC")
+    postgresql.query("DROP ROLE IF EXISTS writer")
+    postgresql.query("CREATE ROLE writer LOGIN PASSWORD 'w'")
+    postgresql.query("GRANT SELECT, INSERT ON experiment_events TO writer")
+    postgresql.query("GRANT SELECT ON experiment_events_migrations TO writer")
+    url = postgresql.url.replace("experiments:canary-p4ssw0rd@", "writer:w@")
+    writer = make_backplane(Target(url, "postgresql"), provision=False)
+    batch = records(MANY)
+    writer.write_batch(batch)
+    assert postgresql.event_ids() == [record.event_id for record in batch]
+    writer.close(5)
+    postgresql.query("DROP OWNED BY writer")
+    postgresql.query("DROP ROLE writer")
