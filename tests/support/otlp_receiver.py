@@ -31,6 +31,7 @@ class OtlpReceiver:
         logs: All log records that were accepted.
         headers: Those of each request, lower case.
         resources: The attributes of each resource.
+        peers: The other end of each connection.
         answer: Decides what a request is answered, by its spans or log records.
     """
 
@@ -39,7 +40,7 @@ class OtlpReceiver:
         self.logs: list[LogRecord] = []
         self.headers: list[Mapping[str, str]] = []
         self.resources: list[Mapping[str, Any]] = []
-        self.sizes: list[int] = []
+        self.peers: set[object] = set()
         self.answer: Callable[[list[Any]], Answer | None] = lambda items: None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -71,7 +72,6 @@ class OtlpReceiver:
         else:
             return 404, b"no such path"
         self.headers.append(headers)
-        self.sizes.append(len(items))
         status, answer = self.answer(items) or (200, good.SerializeToString())
         if status == 200:
             kept.extend(items)
@@ -97,6 +97,7 @@ def _handler(receiver: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            receiver.peers.add(self.client_address)
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
