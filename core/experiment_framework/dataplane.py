@@ -67,10 +67,10 @@ class DataPlane:
         on_drop: Callable[[Record, str], object] | None = None,
         on_delivery: Callable[[DeliveryReport], object] | None = None,
     ) -> None:
-        from experiment_framework.dataplane_options import DataPlaneOptions, check_data_plane
+        from experiment_framework.dataplane_options import DataPlaneOptions, check_delivery
 
         self._options = options = options or DataPlaneOptions()
-        problems = tuple(check_data_plane(options))
+        problems = tuple(check_delivery(options))
         if problems:
             raise ConfigError(problems)
         self._hooks = _resolved(backplane)
@@ -79,7 +79,12 @@ class DataPlane:
         self._encoding = None if encoder is None else Encoding(encoder, self._hooks)
         try:
             self._delivery = Delivery(
-                self._hooks, options, on_drop=on_drop, on_delivery=on_delivery, log=self._log
+                self._hooks,
+                options,
+                block_timeout=options.block_timeout_ms / 1000,
+                on_drop=on_drop,
+                on_delivery=on_delivery,
+                log=self._log,
             )
         except BaseException:
             if self._encoding is not None:

@@ -14,10 +14,11 @@ from experiment_framework.plugin.options import option, options
 __all__ = [
     "DataPlaneOptions",
     "DeadLetterOptions",
+    "DeliveryOptions",
     "FailureMode",
     "FailureModes",
     "SpoolOptions",
-    "check_data_plane",
+    "check_delivery",
 ]
 
 FailureMode: TypeAlias = Literal["drop", "block", "spool"]
@@ -83,14 +84,9 @@ class DeadLetterOptions:
 
 
 @options
-class DataPlaneOptions:
-    """Options of the data plane, whichever backplane it has."""
+class DeliveryOptions:
+    """What stands between `publish` and one backplane: its queue, its batches, its disk."""
 
-    enable_exposure_events: bool = option(default=True, help="Publish Exposure events.")
-    enable_assignment_events: bool = option(default=True, help="Publish Assignment events.")
-    enable_outcome_events: bool = option(default=True, help="Publish Outcome events.")
-    enable_analysis_signals: bool = option(default=True, help="Publish AnalysisSignal events.")
-    enable_error_events: bool = option(default=True, help="Publish Error events.")
     batch_size: Annotated[int, Meta(ge=1, le=100_000)] = option(
         default=500,
         help="Most records in one batch, for backplanes that core batches for.",
@@ -108,8 +104,8 @@ class DataPlaneOptions:
     retry_deadline_ms: Annotated[int, Meta(ge=0, le=86_400_000)] | None = option(
         default=None,
         help="Longest time in ms for which a batch that failed is tried again, for backplanes that "
-        "core batches for; 0 tries once. By default 30000, and 0 where a spool is declared: it goes "
-        "to disk at once then, and is tried again from there.",
+        "core batches for; 0 tries once. By default 30000, and 0 where a spool is declared: it "
+        "goes to disk at once then, and is tried again from there.",
     )
     retry_backoff_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = option(
         default=100,
@@ -128,19 +124,11 @@ class DataPlaneOptions:
         "and `spool` where a spool is declared. Also a mapping with `default` and a mode for "
         "`exposures`, `assignments`, `outcomes`, `analysisSignals`, `errors`.",
     )
-    block_timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = option(
-        default=1000,
-        help="Longest time in ms that `publish` waits for room with `failureMode: block`.",
-    )
     max_queue_size: Annotated[int, Meta(ge=1, le=10_000_000)] = option(
         default=100_000, help="Most records that wait for the backplane at once."
     )
     max_queue_bytes: Annotated[int, Meta(ge=1024, le=2**31 * 1024 - 1024)] = option(
         default=256 * 1024 * 1024, help="Most bytes that wait for the backplane at once."
-    )
-    close_timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = option(
-        default=10_000,
-        help="Time budget in ms of `close` and of the exit of the process, where none is given.",
     )
     spool: SpoolOptions | None = option(
         default=None, help="Keep records on local disk that the backplane cannot take."
@@ -165,6 +153,25 @@ class DataPlaneOptions:
         return modes or ("drop" if self.spool is None else "spool")
 
 
+@options
+class DataPlaneOptions(DeliveryOptions):
+    """Options of the data plane, whichever backplane it has."""
+
+    enable_exposure_events: bool = option(default=True, help="Publish Exposure events.")
+    enable_assignment_events: bool = option(default=True, help="Publish Assignment events.")
+    enable_outcome_events: bool = option(default=True, help="Publish Outcome events.")
+    enable_analysis_signals: bool = option(default=True, help="Publish AnalysisSignal events.")
+    enable_error_events: bool = option(default=True, help="Publish Error events.")
+    block_timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = option(
+        default=1000,
+        help="Longest time in ms that `publish` waits for room with `failureMode: block`.",
+    )
+    close_timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = option(
+        default=10_000,
+        help="Time budget in ms of `close` and of the exit of the process, where none is given.",
+    )
+
+
 _MODE_FIELDS: Final = {
     "Exposure": "exposures",
     "Assignment": "assignments",
@@ -174,14 +181,14 @@ _MODE_FIELDS: Final = {
 }
 
 
-def check_data_plane(options: DataPlaneOptions) -> Iterator[Problem]:
-    """Find contradictions between the options of a data plane."""
+def check_delivery(options: DeliveryOptions) -> Iterator[Problem]:
+    """Find contradictions between options."""
     is_used = any(options.failure_mode_of(event_type) == "spool" for event_type in _MODE_FIELDS)
     if is_used and options.spool is None:
         yield Problem(
             message="`failureMode: spool` needs to know where",
             path=("failureMode",),
-            suggestion="Add `spool: {directory: …}` under `dataPlane`.",
+            suggestion="Add `spool: {directory: …}` beside it.",
             involves=(("failureMode",), ("spool",)),
         )
     if options.spool is not None and options.spool.mode == "overflow" and not is_used:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias, final
 
 import msgspec
@@ -75,6 +76,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         spooled: Records on local disk, not handed to the backplane.
         callback_errors: Calls of ``on_drop`` and ``on_delivery`` that raised.
         callbacks_skipped: Calls that were left out because too many were waiting.
+        members: The accounts of each member by name, where the backplane is made of several. They
+            are accounts of their own: an event is in those of each member that it was meant for.
     """
 
     offered: int
@@ -89,6 +92,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     spooled: int
     callback_errors: int = 0
     callbacks_skipped: int = 0
+    members: Mapping[str, Stats] = msgspec.field(default_factory=dict)
 
     @property
     def dropped_total(self) -> int:

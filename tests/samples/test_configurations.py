@@ -46,7 +46,7 @@ def registry() -> Registry:
 def test_it_loads(configuration: Path, registry: Registry, environ: Mapping[str, str]) -> None:
     config = load(configuration, registry=registry, environ=environ)
 
-    assert config.backplane.name in {"kafka", "file", "webhook", "opentelemetry"}
+    assert config.backplane.name in {"kafka", "file", "webhook", "opentelemetry", "composite"}
 
 
 @each_configuration

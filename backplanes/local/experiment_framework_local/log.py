@@ -9,8 +9,8 @@ from typing import Final, Literal
 import msgspec
 from experiment_framework.plugin import (
     Backplane,
-    DeliveryError,
     Health,
+    Permanent,
     Record,
     option,
     options,
@@ -53,10 +53,10 @@ class LoggingBackplane(Backplane[LoggingOptions]):
         """Log each record.
 
         Raises:
-            DeliveryError: The logger discards lines of this level.
+            Permanent: The logger discards lines of this level.
         """
         if obstacle := self._obstacle():
-            raise DeliveryError(obstacle)
+            raise Permanent(obstacle)
         for record in records:
             self._logger.log(self._level, "%s", record.body.decode(), extra=_attributes(record))
 

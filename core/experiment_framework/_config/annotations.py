@@ -21,6 +21,7 @@ __all__ = [
     "is_mapping",
     "is_options",
     "is_union",
+    "item_options",
     "item_type",
     "nested_options",
     "type_text",
@@ -98,6 +99,15 @@ def item_type(annotation: Any) -> Any:
 def nested_options(annotation: Any) -> type[Any] | None:
     """Give the options class that an annotation is, or has among its members."""
     return next((member for member in map(bare, arms(annotation)) if is_options(member)), None)
+
+
+def item_options(annotation: Any) -> type[Any] | None:
+    """Give the options class that the values of a mapping are."""
+    for member in map(bare, arms(annotation)):
+        if is_mapping(member) and is_options(bare(item_type(member))):
+            found: type[Any] = bare(item_type(member))
+            return found
+    return None
 
 
 def type_text(annotation: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from experiment_framework._config.choosing import CHOICE_KEYS, choosing
 from experiment_framework._config.contradictions import place_checked
 from experiment_framework._config.conversion import convert
 from experiment_framework._config.effective import EffectiveValue, effective_values, origin_of
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KEYS", "BackplaneSection"]
 
-KEYS: Final = ("type", "distribution", "options")
+KEYS: Final = CHOICE_KEYS
 
 
 class BackplaneSection:
-    """What stands under ``backplane``, converted as far as it is right.
+    """What says which backplane there is, and its options; converted as far as it is right.
 
     Attributes:
         findings: What is wrong with it.
@@ -37,11 +38,14 @@ class BackplaneSection:
         options: Its options; None where they could not be made.
     """
 
-    def __init__(self, data_plane: Block, registry: Registry, known: Sequence[Finding]) -> None:
+    def __init__(
+        self, node: Node | None, around: Block, registry: Registry, known: Sequence[Finding] = ()
+    ) -> None:
         """Convert.
 
         Args:
-            data_plane: The block that has the backplane in it.
+            node: What stands under ``backplane``; None where nothing does.
+            around: The block that has it in it.
             registry: Where it is looked up.
             known: What has been found before, about its scalars.
         """
@@ -50,12 +54,12 @@ class BackplaneSection:
         self.options: Any = None
         self._registry = registry
         self._known = known
-        self._block = Block(entries=(), path=(*data_plane.path, "backplane"))
-        node = data_plane.get("backplane")
+        self._secrets: list[Node] = []
+        self._block = Block(entries=(), path=(*around.path, "backplane"))
         if node is None:
-            place = data_plane.key_span or data_plane.span
+            place = around.key_span or around.span
             self._missing(
-                msgspec.structs.replace(data_plane, path=self._block.path, span=place),
+                msgspec.structs.replace(around, path=self._block.path, span=place),
                 f"`backplane`: a mapping with `type`, one of {self._types()}",
             )
         elif isinstance(node, Block):
@@ -72,6 +76,7 @@ class BackplaneSection:
 
     def secrets(self) -> Iterator[Node]:
         """Give the nodes that hold secrets."""
+        yield from self._secrets
         options = self._block.get("options")
         if self.plugin is not None and options is not None:
             yield from declared(options, self.plugin.options_class)
@@ -145,14 +150,17 @@ class BackplaneSection:
             span = self._block.key_span
             path = (*self._block.path, "options")
             written = Block(entries=(), path=path, span=span, key_span=span)
-        try:
-            options = convert(written, plugin.options_class)
-        except Refusal as refusal:
-            self._refuse(refusal)
-            options = refusal.partial
-        except PluginError as error:
-            self._refuse(refuse(kind, str(error)))
-            return
+        with choosing(self._registry) as inner:
+            try:
+                options = convert(written, plugin.options_class)
+            except Refusal as refusal:
+                self._refuse(refusal)
+                options = refusal.partial
+            except PluginError as error:
+                self._refuse(refuse(kind, str(error)))
+                return
+            finally:
+                self._secrets += inner.secrets
         if options is NOTHING:
             return
         self.options = options

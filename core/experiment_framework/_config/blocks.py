@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -53,7 +53,17 @@ class Gathering:
         node: Block,
         options_class: type[Any],
         convert_field: Callable[[OptionField, Node], Any],
+        inner: Mapping[str, str] | None = None,
     ) -> None:
+        """Begin.
+
+        Args:
+            node: What was written.
+            options_class: What it is to become.
+            convert_field: Converts the value of one option.
+            inner: Keys that belong into a block further in, each with the key of that block.
+        """
+        self._inner = inner or {}
         self._node = node
         self._convert_field = convert_field
         self._class = options_class
@@ -102,6 +112,8 @@ class Gathering:
 
     def _home(self, key: str) -> str | None:
         """Say where a key belongs that is one of a block further in."""
+        if key in self._inner:
+            return f"Put `{key}` under `{self._inner[key]}:`."
         for field in self._fields:
             if field.nested and any(inner.key == key for inner in option_fields(field.nested)):
                 return f"Put `{key}` under `{field.key}:`."

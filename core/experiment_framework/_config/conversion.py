@@ -27,6 +27,7 @@ from experiment_framework._config.annotations import (
     type_text,
 )
 from experiment_framework._config.blocks import Gathering, block_of, separated
+from experiment_framework._config.choosing import gather_choice, is_choice
 from experiment_framework._config.fields import OptionField
 from experiment_framework._config.findings import Finding, Refusal
 from experiment_framework._config.nodes import (
@@ -85,6 +86,8 @@ def _structure_options(node: Node, annotation: Any) -> Any:
     options_class = bare(annotation)
     if isinstance(node, Instance) and isinstance(node.value, options_class):
         return node.value
+    if is_choice(options_class):
+        return gather_choice(node, options_class, convert_field)
     return Gathering(block_of(node, options_class), options_class, convert_field).finish()
 
 

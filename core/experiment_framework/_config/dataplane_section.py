@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 
+from experiment_framework._config.backplane_list import as_composite
 from experiment_framework._config.backplane_section import KEYS, BackplaneSection
 from experiment_framework._config.contradictions import place_checked
 from experiment_framework._config.conversion import convert
@@ -30,7 +31,7 @@ from experiment_framework._config.source import Source
 from experiment_framework._config.suggestions import closest
 from experiment_framework._encoding import unusable as unusable_encoding
 from experiment_framework._problems import Path
-from experiment_framework.dataplane_options import DataPlaneOptions, check_data_plane
+from experiment_framework.dataplane_options import DataPlaneOptions, check_delivery
 from experiment_framework.errors import PluginError
 from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
@@ -48,7 +49,7 @@ _BATCH_KEYS: Final = (
     "retryBackoffMs",
     "retryBackoffMaxMs",
 )
-_SECTIONS: Final = ("backplane", "encoding")
+_SECTIONS: Final = ("backplane", "backplanes", "encoding")
 _NOT_YET: Final = {
     "piiRedaction": "No plugin that redacts is part of this version: remove the key, and "
     "publish nothing that must not leave.",
@@ -134,7 +135,7 @@ class DataPlaneSection:
         self.findings += refusal.findings
 
     def _convert(self, block: Block) -> None:
-        self._backplane = BackplaneSection(block, self._registry, self.findings)
+        self._backplane = self._found_backplane(block)
         own: list[Entry] = []
         of_steps: dict[type[Step[Any]], list[Entry]] = {}
         known = {field.key for field in option_fields(DataPlaneOptions)}
@@ -160,13 +161,26 @@ class DataPlaneSection:
             problem = unusable_encoding(plugin.name)
             self._refuse(refuse(encoding.node, problem.message, suggestion=problem.suggestion))
 
+    def _found_backplane(self, block: Block) -> BackplaneSection:
+        node, several = block.get("backplane"), block.get("backplanes")
+        if several is not None and node is not None:
+            entry = next(entry for entry in block.entries if entry.key == "backplanes")
+            advice = "Keep one of them: `backplanes` is a list in place of `backplane`."
+            self._refuse(refuse_key(entry, "there is a `backplane` too", suggestion=advice))
+        elif several is not None:
+            node, findings = as_composite(several)
+            self.findings += findings
+            if node is None:
+                node = Scalar(text="", plain=True, path=several.path, broken=True)
+        return BackplaneSection(node, block, self._registry, self.findings)
+
     def _convert_own(self, block: Block) -> None:
         try:
             self.options = convert(block, DataPlaneOptions)
         except Refusal as refusal:
             self._refuse(refusal)
             return
-        problems = check_data_plane(self.options)
+        problems = check_delivery(self.options)
         self.findings += [place_checked(each, block, DataPlaneOptions) for each in problems]
 
     def _step(self, entry: Entry, known: set[str]) -> type[Step[Any]] | None:

@@ -48,8 +48,8 @@ def option_rows(options_class: type[Any], prefix: str = "") -> Iterator[OptionRo
             is_required=field.is_required,
             is_secret=field.metadata.secret,
         )
-        if field.nested is not None:
-            yield from option_rows(field.nested, f"{key}.")
+        if (inner := field.nested or field.each) is not None:
+            yield from option_rows(inner, f"{key}.")
 
 
 def _default(field: OptionField) -> str:

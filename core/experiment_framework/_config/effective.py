@@ -13,6 +13,7 @@ from experiment_framework._config.nodes import Block, Node, scalars
 from experiment_framework._config.secrets import MASK, is_secret_name, scrubbed
 from experiment_framework._config.source import Source
 from experiment_framework._problems import Path
+from experiment_framework._registry.chosen import Chosen
 
 __all__ = ["EffectiveValue", "Plain", "effective_values", "origin_of", "plain"]
 
@@ -60,6 +61,12 @@ def _of_field(
 ) -> Iterator[EffectiveValue]:
     if field.nested is not None and isinstance(value, field.nested):
         yield from effective_values(value, written, path, source)
+    elif isinstance(value, Chosen):
+        yield from effective_values(value.options, written, path, source)
+    elif field.each is not None and isinstance(value, Mapping):
+        for key, item in value.items():
+            entry = written.get(key) if isinstance(written, Block) else None
+            yield from effective_values(item, entry, (*path, key), source)
     elif field.metadata.secret:
         shown = _plain_option(field, value)
         yield EffectiveValue(path=path, value=shown, origin=origin_of(written, source))

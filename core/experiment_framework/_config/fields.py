@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from experiment_framework._config.annotations import nested_options
+from experiment_framework._config.annotations import item_options, nested_options
 from experiment_framework.errors import HookError
 from experiment_framework.plugin.options import OptionMetadata, option_key
 
@@ -25,6 +25,7 @@ class OptionField:
         metadata: What else was declared.
         attribute: The attrs field.
         nested: The options class of the block that it is, or may be.
+        each: The options class of its values, where it is a mapping of such blocks.
     """
 
     name: str
@@ -33,6 +34,7 @@ class OptionField:
     metadata: OptionMetadata
     attribute: attrs.Attribute[Any]
     nested: type[Any] | None
+    each: type[Any] | None
 
     @property
     def is_required(self) -> bool:
@@ -80,6 +82,7 @@ def _resolved(options_class: type[Any]) -> tuple[OptionField, ...]:
             metadata=OptionMetadata.of(attribute),
             attribute=attribute,
             nested=nested_options(attribute.type),
+            each=item_options(attribute.type),
         )
         for attribute in attrs.fields(options_class)
         if attribute.init

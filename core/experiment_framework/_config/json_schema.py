@@ -20,6 +20,8 @@ from experiment_framework._config.annotations import (
     is_union,
     item_type,
 )
+from experiment_framework._config.backplane_list import COMPOSITE
+from experiment_framework._config.choosing import is_choice
 from experiment_framework._config.effective import plain
 from experiment_framework._config.fields import OptionField, option_fields
 from experiment_framework._registry import Registry
@@ -34,6 +36,8 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _INTERPOLATED: Final[Schema] = {"type": "string", "pattern": r"\$\{"}
 # A field that takes text takes every scalar as it was written, `0500` and `true` too.
 _TEXT: Final[Schema] = {"type": ["string", "number", "boolean"]}
+# Where a whole configuration says which options go with which type of backplane.
+_CHOICE: Final = "backplane"
 _EXTENSIONS: Final[Schema] = {"^x-": {}, "^<<$": {}}
 
 
@@ -56,6 +60,9 @@ def options_schema(options_class: type[Any]) -> Schema:
         described["required"] = required
     if options_class.__doc__:
         described["description"] = options_class.__doc__.strip().splitlines()[0]
+    if is_choice(options_class):
+        described["properties"]["options"]["type"] = ["object", "null"]
+        described["allOf"] = [{"$ref": f"#/$defs/{_CHOICE}"}]
     return described
 
 
@@ -98,8 +105,12 @@ def _whole(
     for key, described in sorted(steps.items()):
         data_plane["properties"][key] = described.get("properties", {}).get(key, {})
     data_plane["properties"]["encoding"] = _encoding(encoders)
-    data_plane["properties"]["backplane"] = _backplane(backplanes)
+    data_plane["properties"]["backplane"] = _backplane()
     data_plane["required"] = ["backplane"]
+    if COMPOSITE in backplanes:
+        data_plane["properties"]["backplanes"] = _list_of_members(backplanes[COMPOSITE])
+        del data_plane["required"]
+        data_plane["oneOf"] = [{"required": ["backplane"]}, {"required": ["backplanes"]}]
     framework = _block({"dataPlane": data_plane, "settings": {}, "trials": {}})
     framework["required"] = ["dataPlane"]
     whole = _block({"$schema": {"type": "string"}, "experimentFramework": framework})
@@ -108,6 +119,7 @@ def _whole(
         "title": "Experiment framework configuration",
         **whole,
         "required": ["experimentFramework"],
+        "$defs": {_CHOICE: _choice(backplanes)},
     }
 
 
@@ -136,14 +148,10 @@ def _with_type(name: str, options: Schema) -> Schema:
     return {**options, "properties": properties, "required": ["type", *options.get("required", ())]}
 
 
-def _backplane(backplanes: Mapping[str, Schema]) -> Schema:
-    names = sorted(backplanes)
+def _backplane() -> Schema:
     described = _block(
         {
-            "type": {
-                "description": "Which backplane takes the records.",
-                "anyOf": [{"enum": names}, _INTERPOLATED],
-            },
+            "type": {"description": "Which backplane takes the records."},
             "distribution": {
                 "description": "Which distribution it comes from, where several offer the type.",
                 "type": "string",
@@ -153,14 +161,36 @@ def _backplane(backplanes: Mapping[str, Schema]) -> Schema:
     )
     described["description"] = "What takes records somewhere durable."
     described["required"] = ["type"]
-    described["allOf"] = [
-        {
-            "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
-            "then": _with_options(backplanes[name]),
-        }
-        for name in names
-    ]
+    described["allOf"] = [{"$ref": f"#/$defs/{_CHOICE}"}]
     return described
+
+
+def _choice(backplanes: Mapping[str, Schema]) -> Schema:
+    """Describe which types there are, and which options go with each."""
+    names = sorted(backplanes)
+    return {
+        "properties": {"type": {"anyOf": [{"enum": names}, _INTERPOLATED]}},
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
+                "then": _with_options(backplanes[name]),
+            }
+            for name in names
+        ],
+    }
+
+
+def _list_of_members(composite: Schema) -> Schema:
+    """Describe the list of backplanes that is short for one with these members."""
+    member = composite["properties"]["members"]["additionalProperties"]["anyOf"][0]
+    name = {"description": "What it is called; by default its type.", "type": "string"}
+    properties = {"name": name, **member["properties"]}
+    return {
+        "description": "Several backplanes that each event goes to, in place of `backplane`.",
+        "type": "array",
+        "minItems": 1,
+        "items": {**member, "properties": properties},
+    }
 
 
 def _with_options(options: Schema) -> Schema:

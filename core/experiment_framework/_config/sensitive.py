@@ -68,6 +68,9 @@ def declared(node: Node, options_class: type[Any]) -> Iterator[Node]:
             yield entry.value
         elif field.nested is not None:
             yield from declared(entry.value, field.nested)
+        elif field.each is not None and isinstance(entry.value, Block):
+            for each in entry.value.entries:
+                yield from declared(each.value, field.each)
         else:
             yield from suspected(entry.value)
 

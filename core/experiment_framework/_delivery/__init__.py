@@ -1,8 +1,8 @@
 """What sits between the pipeline and a backplane."""
 
 from experiment_framework._delivery.delivery import Delivery
-from experiment_framework._delivery.settlement import Waiter
+from experiment_framework._delivery.settlement import Settlement, Waiter
 from experiment_framework._delivery.threads import refuse_threads
 from experiment_framework._delivery.throttle import ThrottledLog
 
-__all__ = ["Delivery", "ThrottledLog", "Waiter", "refuse_threads"]
+__all__ = ["Delivery", "Settlement", "ThrottledLog", "Waiter", "refuse_threads"]

@@ -16,7 +16,6 @@ from experiment_framework._delivery.fence import open_backplane
 from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.settlement import Settlement
 from experiment_framework._delivery.shared_flush import SharedFlush
-from experiment_framework._delivery.worker import BatchWorker
 from experiment_framework._ledger import Ledger
 from experiment_framework.errors import HookError
 from experiment_framework.health import Health
@@ -27,11 +26,12 @@ if TYPE_CHECKING:
 
     from experiment_framework._delivery.callbacks import OnDelivery, OnDrop
     from experiment_framework._delivery.outlet import Outlet
+    from experiment_framework._delivery.settlement import Observer
     from experiment_framework._delivery.spool import Spool
     from experiment_framework._delivery.spooling import Spooling
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._registry import Hooks
-    from experiment_framework.dataplane_options import DataPlaneOptions
+    from experiment_framework.dataplane_options import DeliveryOptions
 
 __all__ = ["Delivery"]
 
@@ -44,7 +44,9 @@ class Delivery:
 
     Args:
         hooks: The backplane.
-        options: The data plane's options.
+        options: What stands before it.
+        block_timeout: Seconds to wait for room where ``failureMode`` is ``block``.
+        observer: Told the fate of each record at once, in the thread that reports it.
         on_drop: Told each record that was not accepted.
         on_delivery: Told the fate of each accepted record.
         log: Where trouble is reported.
@@ -65,14 +67,17 @@ class Delivery:
     def __init__(
         self,
         hooks: Hooks,
-        options: DataPlaneOptions,
+        options: DeliveryOptions,
         *,
-        on_drop: OnDrop | None,
-        on_delivery: OnDelivery | None,
+        block_timeout: float = 0.0,
+        observer: Observer | None = None,
+        on_drop: OnDrop | None = None,
+        on_delivery: OnDelivery | None = None,
         log: ThrottledLog,
     ) -> None:
         self._hooks = hooks
         self._options = options
+        self._block_timeout = block_timeout
         self._on_drop = on_drop
         self._on_delivery = on_delivery
         self._log = log
@@ -80,8 +85,9 @@ class Delivery:
         self.settlement = Settlement(
             max_queue_size=options.max_queue_size,
             max_queue_bytes=options.max_queue_bytes,
-            report_each=on_delivery is not None or self._writes_ahead,
+            report_each=on_delivery is not None or observer is not None or self._writes_ahead,
             log=log,
+            observer=observer,
         )
         self._spool = _opened_spool(options)
         self._connect()
@@ -126,7 +132,7 @@ class Delivery:
             self.outlet,
             self.settlement,
             modes={kind: options.failure_mode_of(kind) for kind in _EVENT_TYPES},
-            block_timeout=options.block_timeout_ms / 1000,
+            block_timeout=self._block_timeout,
             spooling=spooling,
         )
         self.shared_flush = SharedFlush(self.outlet.flush)
@@ -201,6 +207,7 @@ class Delivery:
             self.ledger.stats(),
             callback_errors=self._callbacks.errors,
             callbacks_skipped=self._callbacks.skipped,
+            members={} if self._hooks.members is None else dict(self._hooks.members()),
         )
 
     def result(self) -> FlushResult:
@@ -245,17 +252,20 @@ _EVENT_TYPES: Final = ("Exposure", "Assignment", "Outcome", "AnalysisSignal", "E
 def _outlet(
     hooks: Hooks,
     settlement: Settlement,
-    options: DataPlaneOptions,
+    options: DeliveryOptions,
     keeps: Callable[[str], bool] | None,
 ) -> Outlet:
     if hooks.write_batch is not None:
+        # It knows what plugins may raise; not every program has plugins that it batches for.
+        from experiment_framework._delivery.worker import BatchWorker
+
         return BatchWorker(hooks.write_batch, hooks, settlement, options, keeps=keeps)
     if hooks.publish is not None:
         return Direct(hooks.publish, hooks)
     raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")
 
 
-def _opened_spool(options: DataPlaneOptions) -> Spool | None:
+def _opened_spool(options: DeliveryOptions) -> Spool | None:
     declared = options.spool
     if declared is None:
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiment_framework._ledger import Ledger
     from experiment_framework.envelope import Record
 
-__all__ = ["Settlement", "TakesBack", "Waiter"]
+__all__ = ["Observer", "Settlement", "TakesBack", "Waiter"]
 
 
 class TakesBack(Protocol):
@@ -26,6 +26,19 @@ class TakesBack(Protocol):
 
     def take_back(self, record: Record, reason: str = "") -> bool:
         """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
+
+
+class Observer(Protocol):
+    """Follows the records of one backplane for a larger whole."""
+
+    def delivered(self, records: Sequence[Record]) -> None:
+        """Take note of records that are durable."""
+
+    def failed(self, record: Record, reason: str) -> None:
+        """Take note of a record that will not arrive."""
+
+    def kept(self, record: Record) -> None:
+        """Take note of a record that came back and waits on disk now."""
 
 
 class Waiter:
@@ -56,11 +69,19 @@ class Settlement:
         max_queue_bytes: How many bytes may wait at once.
         report_each: Whether each delivery has to be reported.
         log: Where failures are reported.
+        observer: Told the fate of each record at once, in the thread that reports it.
     """
 
     def __init__(
-        self, *, max_queue_size: int, max_queue_bytes: int, report_each: bool, log: ThrottledLog
+        self,
+        *,
+        max_queue_size: int,
+        max_queue_bytes: int,
+        report_each: bool,
+        log: ThrottledLog,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self.max_queue_size = max_queue_size
         self.max_queue_bytes = max_queue_bytes
         self.report_each = report_each
@@ -91,11 +112,15 @@ class Settlement:
             self._callbacks.delivered(record)
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "delivered"))
+        if self._observer is not None:
+            self._observer.delivered((record,))
 
     def all_delivered(self, records: Sequence[Record]) -> None:
         """Count records that are durable; at once, where nobody is to be told of each."""
         if self._disk is None and not self._waiters and not self._callbacks.wants_deliveries:
             self._ledger.cell().delivered += len(records)
+            if self._observer is not None:
+                self._observer.delivered(records)
             return
         for record in records:
             self.delivered(record)
@@ -104,6 +129,8 @@ class Settlement:
         """Count a record that will not arrive now; with a spool, one that may arrive later."""
         if self._disk is not None and retryable and self._disk.take_back(record, reason):
             self._ledger.cell().returned += 1
+            if self._observer is not None:
+                self._observer.kept(record)
             return
         if self._disk is not None:
             self._disk.settled(record)
@@ -114,6 +141,8 @@ class Settlement:
         self._callbacks.failed(record, reason)
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "failed", reason))
+        if self._observer is not None:
+            self._observer.failed(record, reason)
 
     def dropped(self, record: Record, reason: str, detail: str, *, for_good: bool) -> None:
         """Count a record that was not accepted.
@@ -130,6 +159,8 @@ class Settlement:
         suffix = f" ({detail})" if detail else ""
         self._log.report(reason, f"an event was dropped: {reason}{suffix}")
         self._callbacks.dropped(record, reason)
+        if self._observer is not None:
+            self._observer.failed(record, reason)
 
     def add(self, event_id: str, waiter: Waiter) -> None:
         """Tell this waiter the fate of the record with this id."""

@@ -21,7 +21,7 @@ from experiment_framework.health import Health
 if TYPE_CHECKING:
     from experiment_framework._delivery.settlement import Settlement
     from experiment_framework._registry import Hooks
-    from experiment_framework.dataplane_options import DataPlaneOptions
+    from experiment_framework.dataplane_options import DeliveryOptions
 
 __all__ = ["BatchWorker"]
 
@@ -54,7 +54,7 @@ class BatchWorker:
         write_batch: Callable[[Sequence[Record]], None],
         hooks: Hooks,
         settlement: Settlement,
-        options: DataPlaneOptions,
+        options: DeliveryOptions,
         *,
         keeps: Callable[[str], bool] | None = None,
     ) -> None:

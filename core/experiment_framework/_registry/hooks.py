@@ -19,6 +19,7 @@ from experiment_framework.plugin.backplane import Backplane, Context, Provisione
 from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.hookspecs import PROJECT, BackplaneHooks
 from experiment_framework.plugin.step import Step
+from experiment_framework.results import Stats
 
 __all__ = ["Hooks", "resolve"]
 
@@ -49,6 +50,7 @@ class Hooks:
     outstanding: Callable[[], int] | None
     flush: Callable[[float], bool | None] | None
     health: Callable[[], Health | None] | None
+    members: Callable[[], Mapping[str, Stats]] | None
     close: Callable[[float], None] | None
     provision: Callable[[], Iterable[Provisioned]] | None
     provision_script: Callable[[], str | None] | None
@@ -91,6 +93,7 @@ def resolve(plugin: object, *, name: str, options: object) -> Hooks:
         outstanding=found.get("outstanding"),
         flush=found.get("flush"),
         health=found.get("health"),
+        members=found.get("members"),
         close=found.get("close"),
         provision=found.get("provision"),
         provision_script=found.get("provision_script"),

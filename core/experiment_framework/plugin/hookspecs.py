@@ -17,6 +17,7 @@ from experiment_framework.health import Health
 from experiment_framework.plugin.backplane import Context, Provisioned, Query, Stored
 from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
+from experiment_framework.results import Stats
 
 __all__ = ["PROJECT", "BackplaneHooks", "hookimpl", "hookspec"]
 
@@ -111,6 +112,10 @@ class BackplaneHooks:
     @hookspec(firstresult=True)
     def health(self) -> Health | None:
         """Say how the sink is doing, from figures at hand: never block, never raise."""
+
+    @hookspec(firstresult=True)
+    def members(self) -> Mapping[str, Stats] | None:
+        """Give the accounts of each backplane behind this one, by name."""
 
     @hookspec
     def close(self, timeout: float) -> None:

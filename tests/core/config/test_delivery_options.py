@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from experiment_framework import ConfigError, DataPlaneOptions
 from experiment_framework._config import load
-from experiment_framework.dataplane_options import FailureModes, SpoolOptions, check_data_plane
+from experiment_framework.dataplane_options import FailureModes, SpoolOptions, check_delivery
 
 TEXT = """\
 experimentFramework:
@@ -37,7 +37,7 @@ def test_to_spool_without_a_spool_is_a_problem_that_says_what_to_add() -> None:
         load(text)
     (problem,) = refused.value.problems
     assert str(problem.location) == "<text>:3:5"
-    assert problem.suggestion == "Add `spool: {directory: …}` under `dataPlane`."
+    assert problem.suggestion == "Add `spool: {directory: …}` beside it."
 
 
 def test_a_spool_that_nothing_overflows_to_is_a_problem_at_both_lines() -> None:
@@ -50,7 +50,7 @@ def test_a_spool_that_nothing_overflows_to_is_a_problem_at_both_lines() -> None:
 
 def test_a_spool_that_is_written_ahead_needs_no_failure_mode() -> None:
     options = DataPlaneOptions(spool=SpoolOptions(directory=Path("d"), mode="writeAhead"))
-    assert list(check_data_plane(options)) == []
+    assert list(check_delivery(options)) == []
 
 
 def test_a_type_that_is_not_named_has_the_default_mode() -> None:

@@ -49,6 +49,10 @@ def _with_options(options: str) -> str:
     )
 
 
+def _member(member: str) -> str:
+    return f"backplane: {{type: composite, options: {{members: {{a: {member}}}}}}}"
+
+
 def test_it_is_plain_json(registry: Registry) -> None:
     made = schema(registry)
     assert json.loads(json.dumps(made)) == made
@@ -121,6 +125,44 @@ def test_what_loads_is_valid(validator: Any, registry: Registry, options: str) -
 def test_what_it_can_express_is_invalid_as_for_the_loader(
     validator: Any, registry: Registry, text: str
 ) -> None:
+    with pytest.raises(ConfigError):
+        load(text, registry=registry, environ={})
+    assert not validator.is_valid(_plain(text))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "backplanes: [{type: sink, options: {url: a}}, {name: b, type: memory, batchSize: 5}]",
+        _member("{type: memory, eventTypes: [Error]}"),
+        _member("{type: composite, options: {members: {b: {type: sink, options: {url: a}}}}}"),
+    ],
+)
+def test_members_that_load_are_valid(validator: Any, registry: Registry, written: str) -> None:
+    text = f"experimentFramework: {{dataPlane: {{{written}}}}}\n"
+    load(text, registry=registry, environ={})
+    validator.validate(_plain(text))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "backplanes: []",
+        "backplanes: [{type: sink, options: {url: a}, nme: b}]",
+        "backplanes: [{type: sink}]",
+        "backplanes: [{type: other}]",
+        "backplanes: [{name: a}]",
+        "backplanes: [{type: sink, options: {url: a, size: 0}}]",
+        "backplane: {type: composite}",
+        "backplane: {type: composite, options: {members: {}}}",
+        _member("{type: sink, options: {}}"),
+        _member("{type: composite, options: {members: {b: {type: sink}}}}"),
+    ],
+)
+def test_members_that_do_not_load_are_invalid(
+    validator: Any, registry: Registry, written: str
+) -> None:
+    text = f"experimentFramework: {{dataPlane: {{{written}}}}}\n"
     with pytest.raises(ConfigError):
         load(text, registry=registry, environ={})
     assert not validator.is_valid(_plain(text))
