@@ -81,6 +81,54 @@ def test_a_backplane_of_ours_that_is_not_installed_is_answered_with_how_to_insta
         registry.load_backplane("kafka")
 
 
+def test_a_name_that_only_begins_like_one_of_ours_is_answered_with_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = metadata.EntryPoints()
+    monkeypatch.setattr(metadata, "entry_points", lambda: nothing)
+    with pytest.raises(UnknownPluginError, match=r"Did you mean 'sql'\? .*framework\[sql\]"):
+        registry.load_backplane("sqlServer")
+
+
+@pytest.fixture
+def with_hints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution that says what some names mean, and breaks over others."""
+    information = tmp_path / "hinting-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: hinting\nVersion: 1\n")
+    (information / "entry_points.txt").write_text(
+        "[experiment_framework.backplane_hints]\n"
+        "rabbitMq = hinting:TEXT\nnumber = hinting:NUMBER\nbroken = hinting.broken:TEXT\n"
+    )
+    package = tmp_path / "hinting"
+    package.mkdir()
+    (package / "__init__.py").write_text("TEXT = 'Use `type: amqp`'\nNUMBER = 7\n")
+    (package / "broken.py").write_text("raise SystemExit\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("with_hints")
+@pytest.mark.parametrize("written", ["rabbitMq", "RABBITMQ"])
+def test_a_distribution_may_say_what_an_unknown_name_means(
+    registry: Registry, written: str
+) -> None:
+    with pytest.raises(UnknownPluginError, match=r"Use `type: amqp`$"):
+        registry.load_backplane(written)
+    assert written not in registry.backplane_names()
+
+
+@pytest.mark.usefixtures("with_hints")
+@pytest.mark.parametrize("written", ["number", "broken"])
+def test_a_hint_that_is_broken_leaves_the_name_unknown(registry: Registry, written: str) -> None:
+    with pytest.raises(UnknownPluginError, match=f"no backplane is called '{written}'"):
+        registry.load_backplane(written)
+
+
+@pytest.mark.usefixtures("with_hints")
+def test_a_hint_is_no_plugin(registry: Registry) -> None:
+    assert "hinting" not in {each.distribution for each in registry.installed()}
+
+
 def test_an_unknown_step_is_answered_with_the_nearest_key(registry: Registry) -> None:
     with pytest.raises(UnknownPluginError, match="Did you mean 'samplingRate'"):
         registry.load_step("samplingrate")
