@@ -40,6 +40,17 @@ def plain_python(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFa
     return python
 
 
+@pytest.fixture(scope="session")
+def author_python(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment as the author of a plugin has it: with core's wheel."""
+    if os.environ.get("UV_OFFLINE"):
+        pytest.skip("UV_OFFLINE is set, and pip has to fetch what the wheels require")
+    python = plain_environment(tmp_path_factory.mktemp("author") / "environment")
+    needed = [wheels[name] for name in ("experiment-framework-core", "experiment-framework-local")]
+    _run([str(python), "-m", "pip", "install", "--quiet", "--no-compile", *map(str, needed)])
+    return python
+
+
 def _run(command: list[str]) -> None:
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from installing import plain_environment
 from members import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -23,24 +21,9 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def environment(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the programs of a new environment with our wheels."""
-    if os.environ.get("UV_OFFLINE"):
-        pytest.skip("UV_OFFLINE is set, and pip has to fetch what the wheels require")
-    python = plain_environment(tmp_path_factory.mktemp("author") / "environment")
-    needed = [wheels[name] for name in ("experiment-framework-core", "experiment-framework-local")]
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-compile", *needed],
-        check=True,
-        timeout=300,
-    )
-    return python.parent
-
-
-def test_every_command_of_the_page_does_what_it_says(environment: Path, tmp_path: Path) -> None:
+def test_every_command_of_the_page_does_what_it_says(author_python: Path, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    kept["PATH"] = os.pathsep.join([str(environment), os.environ["PATH"]])
+    kept["PATH"] = os.pathsep.join([str(author_python.parent), os.environ["PATH"]])
 
     done = subprocess.run(
         ["sh", "-e", "-c", "\n".join(COMMANDS)],
