@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -133,6 +134,7 @@ def describe(record: Record) -> Description:
     )
 
 
+@lru_cache(maxsize=1024)
 def _snake(name: str) -> str:
     return _HUMP.sub("_", name).lower()
 

@@ -7,8 +7,8 @@ nor that it took a part of one only, and they try again by themselves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
@@ -51,8 +51,9 @@ class Messages:
 
     def __init__(self, options: OpenTelemetryOptions, otlp: OtlpOptions) -> None:
         self._naming = Naming(options.provider_name, options.flag_set_id)
+        self._resource = Resource()
         resource = {"service.name": otlp.service_name} | otlp.resource
-        self._resource = Resource(attributes=_attributes(resource))
+        _fill_attributes(self._resource.attributes, resource)
         self._scope = InstrumentationScope(name=SCOPE, version=scope_version())
         self._makers: dict[Signal, Callable[[Sequence[Description]], bytes]] = {
             "spans": self._traces,
@@ -64,22 +65,23 @@ class Messages:
         return self._makers[signal](events)
 
     def _traces(self, events: Sequence[Description]) -> bytes:
-        spans = ScopeSpans(scope=self._scope, spans=[_span(event) for event in events])
-        request = ExportTraceServiceRequest(
-            resource_spans=[ResourceSpans(resource=self._resource, scope_spans=[spans])]
-            if events
-            else []
-        )
+        request = ExportTraceServiceRequest()
+        if events:
+            spans = ResourceSpans(
+                resource=self._resource, scope_spans=[ScopeSpans(scope=self._scope)]
+            )
+            for event in events:
+                _fill_span(spans.scope_spans[0].spans.add(), event)
+            request.resource_spans.append(spans)
         return bytes(request.SerializeToString())
 
     def _logs(self, events: Sequence[Description]) -> bytes:
-        records = [_log_record(event, self._naming) for event in events]
-        logs = ScopeLogs(scope=self._scope, log_records=records)
-        request = ExportLogsServiceRequest(
-            resource_logs=[ResourceLogs(resource=self._resource, scope_logs=[logs])]
-            if events
-            else []
-        )
+        request = ExportLogsServiceRequest()
+        if events:
+            logs = ResourceLogs(resource=self._resource, scope_logs=[ScopeLogs(scope=self._scope)])
+            for event in events:
+                _fill_log_record(logs.scope_logs[0].log_records.add(), event, self._naming)
+            request.resource_logs.append(logs)
         return bytes(request.SerializeToString())
 
 
@@ -96,37 +98,36 @@ def rejection_in(signal: Signal, answer: bytes) -> Rejection:
     return logs.rejected_log_records, logs.error_message
 
 
-def _span(event: Description) -> Span:
-    parent = event.parent
-    trace_id, span_id = _ids(event.event_id)
-    return Span(
-        trace_id=trace_id if parent is None else parent.trace_id.to_bytes(16, "big"),
-        span_id=span_id,
-        parent_span_id=b"" if parent is None else parent.span_id.to_bytes(8, "big"),
-        flags=_SAMPLED,
-        name=event.event_type,
-        kind=Span.SPAN_KIND_INTERNAL,
-        start_time_unix_nano=event.happened,
-        end_time_unix_nano=event.happened,
-        attributes=_attributes(event.attributes),
-        status=None
-        if event.failure is None
-        else Status(code=Status.STATUS_CODE_ERROR, message=event.failure),
-    )
+# Messages are filled in place: to make them of arguments takes three times as long.
 
 
-def _log_record(event: Description, naming: Naming) -> LogRecord:
+def _fill_span(span: Span, event: Description) -> None:
     parent = event.parent
-    return LogRecord(
-        time_unix_nano=event.happened,
-        observed_time_unix_nano=event.published,
-        severity_number=_SEVERITIES.get(event.severity, SeverityNumber.SEVERITY_NUMBER_INFO),
-        event_name=event.log_name,
-        attributes=_attributes(event.log_attributes(naming)),
-        trace_id=b"" if parent is None else parent.trace_id.to_bytes(16, "big"),
-        span_id=b"" if parent is None else parent.span_id.to_bytes(8, "big"),
-        flags=0 if parent is None else parent.flags,
-    )
+    span.trace_id, span.span_id = _ids(event.event_id)
+    if parent is not None:
+        span.trace_id = parent.trace_id.to_bytes(16, "big")
+        span.parent_span_id = parent.span_id.to_bytes(8, "big")
+    span.flags = _SAMPLED
+    span.name = event.event_type
+    span.kind = Span.SPAN_KIND_INTERNAL
+    span.start_time_unix_nano = span.end_time_unix_nano = event.happened
+    _fill_attributes(span.attributes, event.attributes)
+    if event.failure is not None:
+        span.status.code = Status.STATUS_CODE_ERROR
+        span.status.message = event.failure
+
+
+def _fill_log_record(log: LogRecord, event: Description, naming: Naming) -> None:
+    parent = event.parent
+    log.time_unix_nano = event.happened
+    log.observed_time_unix_nano = event.published
+    log.severity_number = _SEVERITIES.get(event.severity, SeverityNumber.SEVERITY_NUMBER_INFO)
+    log.event_name = event.log_name
+    _fill_attributes(log.attributes, event.log_attributes(naming))
+    if parent is not None:
+        log.trace_id = parent.trace_id.to_bytes(16, "big")
+        log.span_id = parent.span_id.to_bytes(8, "big")
+        log.flags = parent.flags
 
 
 def _ids(event_id: str) -> tuple[bytes, bytes]:
@@ -139,15 +140,16 @@ def _ids(event_id: str) -> tuple[bytes, bytes]:
     return trace_id.to_bytes(16, "big") if trace_id else digest[8:24], digest[:8]
 
 
-def _attributes(values: Mapping[str, AttributeValue]) -> Iterable[KeyValue]:
-    return [KeyValue(key=name, value=_any_value(value)) for name, value in values.items()]
-
-
-def _any_value(value: AttributeValue) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    return AnyValue(string_value=value)
+def _fill_attributes(attributes: Any, values: Mapping[str, AttributeValue]) -> None:
+    add = attributes.add
+    for name, value in values.items():
+        attribute = add()
+        attribute.key = name
+        if isinstance(value, str):
+            attribute.value.string_value = value
+        elif isinstance(value, bool):
+            attribute.value.bool_value = value
+        elif isinstance(value, int):
+            attribute.value.int_value = value
+        else:
+            attribute.value.double_value = value
