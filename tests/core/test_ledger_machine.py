@@ -240,6 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 spool=spool,
                 max_queue_size=ROOM,
                 batch_size=3,
+                retry_deadline_ms=0,  # what fails is lost: the model knows of no second try
                 flush_interval_ms=1,
             ),
         )

@@ -87,7 +87,7 @@ class Fates:
         if done:
             self._settlement.all_delivered(done)
 
-    def failed(self, member: int, record: Record, reason: str) -> None:
+    def failed(self, member: int, record: Record, reason: str, *, retryable: bool) -> None:
         """Note that a member will never have this event."""
         with self._lock:
             awaited = self._find(member, record)
@@ -97,7 +97,7 @@ class Fates:
             if awaited.is_told or (awaited.takes_one and awaited.missing):
                 return
             awaited.is_told = True
-        self._settlement.failed(awaited.record, reason)
+        self._settlement.failed(awaited.record, reason, retryable=retryable)
 
     def kept(self, member: int, record: Record) -> None:
         """Note that a member has this event on its disk."""

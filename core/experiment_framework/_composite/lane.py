@@ -81,9 +81,9 @@ class Lane:
         """Tell that the member has these records."""
         self._fates.delivered(self.bit, records)
 
-    def failed(self, record: Record, reason: str) -> None:
+    def failed(self, record: Record, reason: str, *, retryable: bool) -> None:
         """Tell that the member will not have this record."""
-        self._fates.failed(self.bit, record, f"{self.name}: {reason}")
+        self._fates.failed(self.bit, record, f"{self.name}: {reason}", retryable=retryable)
 
     def kept(self, record: Record) -> None:
         """Tell that the member has this record on its disk."""

@@ -71,7 +71,13 @@ _MODE_KEYS = {
 class CompositeOptions:
     """Options of the composite backplane."""
 
-    members: Annotated[dict[str, MemberOptions], Meta(min_length=1)] = option(
+    members: Annotated[
+        dict[str, MemberOptions],
+        Meta(
+            min_length=1,
+            examples=[{"events": {"type": "file", "options": {"path": "experiment-events.jsonl"}}}],
+        ),
+    ] = option(
         help="The backplanes by name, in any order. Each has its own queue and its own thread."
     )
     read_from: str | None = option(

@@ -34,8 +34,8 @@ class Observer(Protocol):
     def delivered(self, records: Sequence[Record]) -> None:
         """Take note of records that are durable."""
 
-    def failed(self, record: Record, reason: str) -> None:
-        """Take note of a record that will not arrive."""
+    def failed(self, record: Record, reason: str, *, retryable: bool) -> None:
+        """Take note of a record that will not arrive, if it is not sent again from outside."""
 
     def kept(self, record: Record) -> None:
         """Take note of a record that came back and waits on disk now."""
@@ -142,7 +142,7 @@ class Settlement:
         if self._waiters:
             self._tell(record.event_id, Receipt(record.event_id, "failed", reason))
         if self._observer is not None:
-            self._observer.failed(record, reason)
+            self._observer.failed(record, reason, retryable=retryable)
 
     def dropped(self, record: Record, reason: str, detail: str, *, for_good: bool) -> None:
         """Count a record that was not accepted.
@@ -160,7 +160,7 @@ class Settlement:
         self._log.report(reason, f"an event was dropped: {reason}{suffix}")
         self._callbacks.dropped(record, reason)
         if self._observer is not None:
-            self._observer.failed(record, reason)
+            self._observer.failed(record, reason, retryable=not for_good)
 
     def add(self, event_id: str, waiter: Waiter) -> None:
         """Tell this waiter the fate of the record with this id."""
