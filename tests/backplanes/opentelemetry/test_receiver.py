@@ -4,14 +4,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposure, Outcome
+from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.envelope import Record
 from experiment_framework.plugin import BatchTooLarge, Permanent, Retryable
 from experiment_framework_opentelemetry import OpenTelemetryBackplane
+from opentelemetry import trace
 from otlp_receiver import OtlpReceiver, partial_success, values
 from waiting import wait_until
 
@@ -225,6 +228,29 @@ def test_close_keeps_its_deadline_while_the_receiver_is_stalled(
         assert (result.delivered, result.failed) == (0, 1)
     finally:
         over.set()
+
+
+def test_the_parent_is_known_of_an_event_that_waited_on_disk(
+    receiver: OtlpReceiver,
+    sending_to: Sending,
+    spans: object,
+    exposure: Callable[..., Exposure],
+    tmp_path: Path,
+) -> None:
+    receiver.answer = lambda items: (503, b"away")
+    options = DataPlaneOptions(
+        flush_interval_ms=10, spool=SpoolOptions(directory=tmp_path / "spool")
+    )
+    with DataPlane(sending_to(), options) as plane:
+        with trace.get_tracer("application").start_as_current_span("request") as request:
+            plane.publish(exposure())
+        wait_until(lambda: plane.stats().spooled == 1, timeout=20, what="it waits on disk")
+        receiver.answer = lambda items: None
+        assert plane.flush(20).delivered == 1
+    (span,) = receiver.spans
+    parent = request.get_span_context()
+    assert span.parent_span_id == parent.span_id.to_bytes(8, "big")
+    assert span.trace_id == parent.trace_id.to_bytes(16, "big")
 
 
 def test_health_asks_a_receiver_that_nobody_has_sent_anything_yet(
