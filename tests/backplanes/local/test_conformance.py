@@ -44,6 +44,9 @@ class TestMemory(BackplaneConformance):
         )
 
 
+GIVEN_UP = "a logger that discards a line is a mistake of the set-up: nothing waits for it on disk"
+
+
 class Lines(logging.Handler):
     """Keeps the text of each line."""
 
@@ -77,3 +80,9 @@ class TestLogging(BackplaneConformance):
             bring_back=lambda: logger.setLevel(logging.INFO),
             outlives_process=False,
         )
+
+    def test_spooled_events_arrive_in_order_with_their_ids_once_the_sink_is_back(self) -> None:
+        pytest.skip(GIVEN_UP)
+
+    def test_what_a_data_plane_left_on_disk_arrives_from_the_next_one(self) -> None:
+        pytest.skip(GIVEN_UP)
