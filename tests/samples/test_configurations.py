@@ -50,7 +50,14 @@ def registry() -> Registry:
 def test_it_loads(configuration: Path, registry: Registry, environ: Mapping[str, str]) -> None:
     config = load(configuration, registry=registry, environ=environ)
 
-    assert config.backplane.name in {"kafka", "file", "webhook", "opentelemetry", "sql", "composite"}
+    assert config.backplane.name in {
+        "kafka",
+        "file",
+        "webhook",
+        "opentelemetry",
+        "sql",
+        "composite",
+    }
 
 
 @each_configuration
