@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -19,10 +20,11 @@ from experiment_framework._composite.options import (
 )
 from experiment_framework._delivery import Settlement, ThrottledLog
 from experiment_framework._problems import Problem
+from experiment_framework._registry import Hooks
 from experiment_framework.envelope import Record
 from experiment_framework.errors import ExperimentError, UnsupportedError
 from experiment_framework.health import Health
-from experiment_framework.plugin import Backplane, Provisioned, Query, Stored
+from experiment_framework.plugin import Backplane, Provisioned, Query, Step, Stored
 from experiment_framework.results import Stats
 
 __all__ = ["CompositeBackplane"]
@@ -69,6 +71,7 @@ class CompositeBackplane(Backplane[CompositeOptions]):
         self._lanes: list[Lane] = []
         self._routes: dict[str, Route] = {}
         self._unopened: dict[str, str] = {}
+        self._hooks: dict[str, Hooks] = {}
 
     def check(self, options: CompositeOptions) -> Iterator[Problem]:
         """Find members that contradict each other."""
@@ -84,6 +87,14 @@ class CompositeBackplane(Backplane[CompositeOptions]):
             given = hooks.client_settings(hooks.options, *limits)
             settings |= {f"{name}: {key}": value for key, value in given.items()}
         return settings
+
+    def steps(self) -> Sequence[Step[Any]]:
+        """Give the steps that the members need; every event passes them, whoever gets it."""
+        found: list[Step[Any]] = []
+        for name, member in self.options.members.items():
+            with suppress(ExperimentError):  # what cannot be made says so when it is opened
+                found += self._hooks_of(name, member).steps()
+        return found
 
     def open(self) -> None:
         """Open all members.
@@ -180,9 +191,21 @@ class CompositeBackplane(Backplane[CompositeOptions]):
         # Only a data plane of core opens a backplane, and this is the context that it has.
         return cast("Settlement", self.context)
 
+    def _hooks_of(self, name: str, member: MemberOptions) -> Hooks:
+        """Make a member, once.
+
+        Raises:
+            ExperimentError: It cannot be made.
+        """
+        if name not in self._hooks:
+            self._hooks[name] = hooks_of(member)
+        return self._hooks[name]
+
     def _open_member(self, name: str, member: MemberOptions, bit: int) -> None:
         try:
-            lane = Lane(name, bit, hooks_of(member), member, fates=self._fates, log=self._log)
+            lane = Lane(
+                name, bit, self._hooks_of(name, member), member, fates=self._fates, log=self._log
+            )
         except ExperimentError as error:
             if member.required:
                 error.add_note(f"it is the member {name} of the composite backplane")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from accounts import is_balanced
-from experiment_framework import DataPlane, DeliveryError, Exposure, Outcome
-from experiment_framework.plugin import Permanent, Query
-from sinks import BatchSink
+from experiment_framework import DataPlane, DeliveryError, Envelope, Exposure, Outcome, decode
+from experiment_framework.plugin import Permanent, Phase, Query, Step
+from sinks import BatchSink, Control
 from waiting import wait_until
 
 PublishMany = Callable[[DataPlane, int], list[str]]
@@ -264,3 +266,30 @@ def test_events_are_read_back_from_the_first_member_that_can_or_the_one_named(
             plane.flush(10)
             stored = next(iter(plane.read(Query())))
             assert stored.place.startswith(beginning)
+
+
+class Stamping(Step[Any]):
+    """Notes in the metadata what only the thread that publishes knows."""
+
+    phase = Phase.ENRICH
+
+    def apply(self, envelope: Envelope) -> Envelope:
+        return msgspec.structs.replace(envelope, metadata={"thread": threading.get_ident()})
+
+
+class Needing(BatchSink):
+    """A member that needs a step of its own."""
+
+    def steps(self) -> list[Step[Any]]:
+        return [Stamping(None)]
+
+
+def test_the_steps_that_a_member_needs_are_run(members: Any, exposure: Exposure) -> None:
+    members.add("plain")
+    needing = Needing()
+    members.add_plugin("needing", needing)
+    plane = members.plane({"plain": {}, "needing": {}})
+    plane.publish(exposure)
+    assert plane.flush(10).is_complete
+    (record,) = Control(needing).records
+    assert decode(record.body).metadata == {"thread": threading.get_ident()}
