@@ -77,9 +77,14 @@ def _show(health: Health) -> None:
     out.print(Text(health.status, style=_STYLES[health.status]))
     for reason in health.reasons:
         out.print(Text(f"  {clean(reason)}"))
-    if health.details:
+    members = health.details.get("members", {})
+    if details := {name: value for name, value in health.details.items() if name != "members"}:
         out.print()
-        rows = {name: clean(_text(value)) for name, value in health.details.items()}
+        print_table(out, facts({name: clean(_text(value)) for name, value in details.items()}))
+    for name, found in members.items():
+        out.print()
+        out.print(Text(clean(f"{name}  {found.get('status', '')}"), style="bold"))
+        rows = {key: clean(_text(value)) for key, value in found.items() if key != "status"}
         print_table(out, facts(rows))
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import click
 from rich.console import Console
 
 from experiment_framework._cli.logs import logs_to
-from experiment_framework._config import load
+from experiment_framework._config import Config, load
+from experiment_framework._registry.chosen import Chosen, choices_in, without_disks
 from experiment_framework._termination import install
 from experiment_framework.dataplane import DataPlane
+from experiment_framework.dataplane_options import DataPlaneOptions, DeliveryOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from experiment_framework.dataplane_options import SpoolOptions
 
-__all__ = ["open_plane", "spool_of"]
+__all__ = ["choose_member", "open_plane", "spool_of"]
+
+_MEMBER: Final = "experiment_framework.member"
 
 
 @contextmanager
@@ -42,13 +47,15 @@ def open_plane(
             processes have left in it. Without it the disk is not touched.
     """
     config = load(path)
-    options = config.data_plane
+    chosen, options = _part(config)
+    plugin, plugin_options = chosen.plugin, chosen.options
     if not with_spool:
+        plugin_options = without_disks(plugin_options)
         changes: dict[str, Any] = {"spool": None, "failure_mode": "drop"}
         if room_timeout is not None:
             changes |= {"failure_mode": "block", "block_timeout_ms": round(room_timeout * 1000)}
         options = attrs.evolve(options, **changes)  # type: ignore[misc]  # mypy does not see that @options is attrs
-    hooks = config.backplane.create(config.backplane_options)
+    hooks = plugin.create(plugin_options)
     with (
         _ended_by_sigterm(),
         logs_to(notes),
@@ -63,7 +70,29 @@ def spool_of(path: Path) -> SpoolOptions | None:
     Raises:
         ConfigError: With every problem in it.
     """
-    return load(path).data_plane.spool
+    return _part(load(path))[1].spool
+
+
+def choose_member(name: str | None) -> None:
+    """Let this command work with one of several backplanes, as if it were the only one."""
+    click.get_current_context().meta[_MEMBER] = name
+
+
+def _part(config: Config) -> tuple[Chosen, DataPlaneOptions]:
+    """Give the backplane that this command works with, and what stands before it."""
+    context = click.get_current_context(silent=True)
+    name = None if context is None else context.meta.get(_MEMBER)
+    whole = Chosen(config.backplane, config.backplane_options)
+    if name is None:
+        return whole, config.data_plane
+    members = choices_in(config.backplane_options)
+    if name not in members:
+        known = f"there are {', '.join(members)}" if members else "there is one backplane only"
+        raise click.UsageError(f"{config.source} has no member called {name!r}: {known}")
+    member = members[name]
+    fields = attrs.fields_dict(DeliveryOptions)  # type: ignore[arg-type]  # mypy does not see that @options is attrs
+    own = {field: getattr(member, field) for field in fields}
+    return member.options, attrs.evolve(config.data_plane, **own)  # type: ignore[misc]  # as above
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from experiment_framework._cli import (
     spool_verify,
 )
 from experiment_framework._cli.help import exit_codes
+from experiment_framework._cli.planes import choose_member
 
 __all__ = ["command"]
 
@@ -25,12 +26,15 @@ class _InOrder(click.Group):
 
 
 @click.group(cls=_InOrder, epilog=exit_codes(failed="the work did not succeed"))
-def command() -> None:
+@click.option("--member", metavar="NAME", help="Whose spool it is, where several backplanes are.")
+def command(member: str | None) -> None:
     """Look into, send, copy and clear what waits on local disk.
 
-    FILE is the configuration whose dataPlane.spool names the directory. Processes that run are not
-    disturbed: what is theirs is only looked at.
+    FILE is the configuration whose dataPlane.spool names the directory; with several backplanes,
+    each member may have one. Processes that run are not disturbed: what is theirs is only looked
+    at.
     """
+    choose_member(member)
 
 
 command.add_command(spool_ls.command, "ls")

@@ -55,7 +55,10 @@ def declared_spool(config: Path) -> SpoolOptions:
     """
     spool = spool_of(config)
     if spool is None:
-        raise click.UsageError(f"{config} declares no spool: there is no `dataPlane.spool` in it")
+        raise click.UsageError(
+            f"{config} declares no spool: there is no `dataPlane.spool` in it. That of a member is "
+            "chosen by `experiment spool --member NAME`"
+        )
     return spool
 
 
