@@ -61,7 +61,8 @@ with DataPlane.from_config(config("frozenQueue"), on_delivery=fates.append) as p
     answers["reported"] = publish(plane, "1", "2")
 with DataPlane.from_config(config("frozenModule")) as plane:
     answers["module"] = publish(plane, "1", "2")
-for options in ({"mode": "fast", "level": 9}, {"level": 10}, {"hosts": {"a": 1}}, {"othrName": True}):
+wrong = ({"mode": "fast", "level": 9}, {"level": 10}, {"hosts": {"a": 1}}, {"othrName": True})
+for options in wrong:
     try:
         DataPlane.from_config(config("frozenBatches", options))
     except ConfigError as error:
