@@ -12,13 +12,14 @@ import platform
 
 from bench.clusters import cluster
 from bench.databases import measure_databases
+from bench.members import measure_members
 from bench.memory import measure_memory
 from bench.publishing import measure_publishing
 from bench.report import heading
 from bench.spooling import measure_spooling
 from bench.startup import measure_startup
 
-PARTS = ("startup", "databases", "publishing", "spooling", "memory")
+PARTS = ("startup", "databases", "members", "publishing", "spooling", "memory")
 
 
 def main() -> None:
@@ -43,6 +44,9 @@ def main() -> None:
     if "databases" in parts:
         heading("databases")
         measure_databases(rounds=chosen.rounds, events=chosen.events)
+    if "members" in parts:
+        heading("several backplanes")
+        measure_members(rounds=chosen.rounds, events=chosen.events)
     if set(parts) & {"publishing", "spooling", "memory"}:
         for name in chosen.cluster or ("mock", "apache"):
             heading(f"cluster: {name}")
