@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from experiment_framework._problems import Problem
 from experiment_framework.errors import ConfigError
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from experiment_framework.plugin import Encoder
 
 __all__ = ["Encoding"]
-
-_logger: Final = logging.getLogger("experiment_framework")
 
 
 class Encoding:
@@ -57,7 +54,9 @@ class Encoding:
             try:
                 self._encoder.close(timeout)
             except Exception:  # a plugin may raise anything: the rest goes on
-                _logger.exception("the encoder failed to close")
+                import logging
+
+                logging.getLogger("experiment_framework").exception("the encoder failed to close")
 
     def after_fork(self) -> None:
         """Let it start clean in a forked child."""
