@@ -21,6 +21,9 @@ __all__ = ["Receiver", "Transport"]
 ASK_AGAIN: Final = 30.0
 """Seconds without an answer, after which a question for health asks the receiver anew."""
 
+ASK_PAUSE: Final = 1.0
+"""Seconds between two such questions at least, however often somebody asks for health."""
+
 LAST_WORDS: Final = 0.2
 """Seconds that such a question may take at close, beyond the budget."""
 
@@ -55,7 +58,9 @@ class Receiver:
         self._is_closed = False
         self._asking: threading.Thread | None = None
         self._answered: float | None = None
+        self._asked = float("-inf")
         self._trouble: str | None = None
+        self._refusal: str | None = None
 
     def write(self, records: Sequence[Record]) -> None:
         """Send records; they are delivered when the receiver has accepted all of them.
@@ -67,20 +72,25 @@ class Receiver:
         try:
             for signal in self._signals:
                 self._send(signal, self._messages.request(signal, events))
-        except BatchFailure as failure:
+        except Retryable as failure:
             self._trouble = failure.reason
             raise
+        except BatchFailure as failure:
+            self._refusal = failure.reason
+            raise
+        self._refusal = None
         self._delivered += len(records)
 
     def health(self) -> Health:
         """Say how the receiver answered last; it is asked anew, aside, where that is long ago."""
         self._ask_aside()
         answered, trouble = self._answered, self._trouble
+        worry = self._refusal
+        if trouble is None and answered is None:
+            worry = "the receiver has not answered yet"
         return Health.judge(
             unhealthy=(trouble,) if trouble else (),
-            degraded=()
-            if trouble or answered is not None
-            else ("the receiver has not answered yet",),
+            degraded=(worry,) if worry else (),
             details={
                 "exporter": self._otlp.protocol,
                 "endpoint": urlsplit(self._otlp.endpoint).netloc.rpartition("@")[2],
@@ -135,10 +145,12 @@ class Receiver:
 
     def _ask_aside(self) -> None:
         """Ask on a thread of its own, with a request that has nothing in it."""
-        answered = self._answered
+        now = time.monotonic()
         if self._is_closed or (self._asking is not None and self._asking.is_alive()):
             return
-        if answered is None or time.monotonic() - answered > ASK_AGAIN:
+        is_stale = self._answered is None or now - self._answered > ASK_AGAIN
+        if is_stale and now - self._asked > ASK_PAUSE:
+            self._asked = now
             self._asking = threading.Thread(
                 target=self._ask, name="experiment-otlp-health", daemon=True
             )
@@ -149,7 +161,8 @@ class Receiver:
             try:
                 self._send(signal, self._messages.request(signal, ()))
             except BatchFailure as failure:
-                if not self._is_closed:
+                is_news = self._answered is None or self._answered < self._asked
+                if is_news and not self._is_closed:
                     self._trouble = failure.reason
                 return
 

@@ -140,8 +140,24 @@ def test_what_the_receiver_cannot_read_is_tried_in_halves(
     status: int, receiver: OtlpReceiver, sending_to: Sending, record: Callable[..., Record]
 ) -> None:
     receiver.answer = lambda items: (status, b"")
+    backplane = sending_to()
     with pytest.raises(BatchTooLarge, match=str(status)):
-        sending_to().write_batch([record(), record()])
+        backplane.write_batch([record(), record()])
+    assert f"answered {status}" in str(backplane.health().reasons)
+    receiver.answer = lambda items: None
+    backplane.write_batch([record()])
+    assert backplane.health().is_healthy
+
+
+def test_health_asks_a_receiver_that_is_away_no_more_than_once_a_second(
+    receiver: OtlpReceiver, sending_to: Sending
+) -> None:
+    receiver.answer = lambda items: (503, b"away")
+    backplane = sending_to()
+    wait_until(lambda: backplane.health().status == "UNHEALTHY", timeout=10, what="an answer")
+    for _ in range(200):
+        backplane.health()
+    assert len(receiver.headers) <= 2
 
 
 def test_one_event_that_the_receiver_minds_does_not_take_the_others_with_it(
