@@ -41,7 +41,6 @@ _FEWEST_SEGMENTS: Final = 16
 """Into how many segments a spool that is full is divided at least: what is dropped at once."""
 
 _SMALLEST_SEGMENT: Final = 4096
-_WAKE_AT: Final = (1, MOST_UNSYNCED)
 _STORE_INTERVAL: Final = 0.2
 """Seconds between two times at which acknowledgements are stored."""
 
@@ -201,8 +200,10 @@ class Spool:
                     self._retire(active)
                 raise self._troubled(error) from error
             self._unsynced = unsynced = self._unsynced + 1
-        if unsynced in _WAKE_AT:
+        if unsynced == 1:
             self._syncer.wake()
+        elif unsynced == MOST_UNSYNCED:
+            self._syncer.hurry()
         return place
 
     def acknowledge(self, place: Place) -> bool:
