@@ -10,7 +10,7 @@ import msgspec
 
 from experiment_framework._delivery.breaker import Breaker
 from experiment_framework._delivery.callbacks import Callbacks
-from experiment_framework._delivery.dead_letters import DeadLetters
+from experiment_framework._delivery.dead_letters import DeadLetterFile, DeadLetters
 from experiment_framework._delivery.direct import Direct
 from experiment_framework._delivery.fence import open_backplane
 from experiment_framework._delivery.handover import Handover
@@ -108,14 +108,9 @@ class Delivery:
             recovered=spooling.recovered if spooling else lambda: 0,
             lost_on_disk=spooling.lost if spooling else dict,
         )
-        letters = options.dead_letters
+        self._dead_letters = self._letters()
         self.settlement.connect(
-            self.ledger,
-            self._callbacks,
-            disk=spooling,
-            dead_letters=DeadLetters(letters.path, letters.max_bytes, self._log)
-            if letters
-            else None,
+            self.ledger, self._callbacks, disk=spooling, dead_letters=self._dead_letters
         )
         self.outlet = _outlet(hooks, self.settlement, options)
         self.handover = Handover(
@@ -127,6 +122,13 @@ class Delivery:
         )
         self.shared_flush = SharedFlush(self.outlet.flush)
         self.breaker = Breaker()
+
+    def _letters(self) -> DeadLetters | None:
+        declared, hook = self._options.dead_letters, self._hooks.dead_letter
+        if declared is None and hook is None:
+            return None
+        file = DeadLetterFile(declared.path, declared.max_bytes) if declared is not None else None
+        return DeadLetters(file, hook, self._log)
 
     def _around(self, spool: Spool | None) -> Spooling | None:
         declared = self._options.spool
@@ -212,6 +214,8 @@ class Delivery:
             "callbackErrors": self._callbacks.errors,
             "breakerOpen": self.breaker.is_open,
         }
+        if (letters := self._dead_letters) is not None:
+            details |= {"deadLettersWritten": letters.written, "deadLettersLost": letters.lost}
         degraded = found.reasons if found.status == "DEGRADED" else ()
         if self._spooling is not None:
             waiting = self._spooling.waiting()

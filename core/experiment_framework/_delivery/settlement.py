@@ -99,9 +99,9 @@ class Settlement:
             return
         if self._disk is not None:
             self._disk.settled(record)
+        self._ledger.cell().note_failed(record)
         if self._dead_letters is not None and not retryable:
             self._dead_letters.keep(record, reason)
-        self._ledger.cell().note_failed(record)
         self._log.report("failed", f"an event was accepted and could not be delivered: {reason}")
         self._callbacks.failed(record, reason)
         if self._waiters:

@@ -49,6 +49,7 @@ class Hooks:
     provision: Callable[[], Iterable[Provisioned]] | None
     read: Callable[[Query], Iterator[Stored]] | None
     after_fork: Callable[[], None] | None
+    dead_letter: Callable[[Record, str], bool | None] | None
 
     @property
     def uses_batches(self) -> bool:
@@ -88,6 +89,7 @@ def resolve(plugin: object, *, name: str, options: object) -> Hooks:
         provision=found.get("provision"),
         read=found.get("read"),
         after_fork=found.get("after_fork"),
+        dead_letter=found.get("dead_letter"),
     )
 
 

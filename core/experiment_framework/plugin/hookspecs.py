@@ -97,6 +97,22 @@ class BackplaneHooks:
     def read(self, query: Query) -> Iterator[Stored] | None:
         """Read records back. Where ``query.follow`` is set, never ends by itself."""
 
+    @hookspec(firstresult=True)
+    def dead_letter(self, record: Record, reason: str) -> bool | None:
+        """Keep a record that can never be delivered, where the sink has a place for such records.
+
+        The record is counted already, as dropped or failed: what becomes of it here is not told to
+        the context. Called from any thread, also while the sink is being opened or closed; must not
+        block. What it raises is logged and counted.
+
+        Args:
+            record: The record.
+            reason: Why, in a few words.
+
+        Returns:
+            Whether it was taken; False or None where no place is declared.
+        """
+
     @hookspec
     def after_fork(self) -> None:
         """Let go of the parent process's resources. Called once in the child, never in it."""

@@ -60,7 +60,8 @@ def test_every_hook_is_known_with_its_arguments() -> None:
     assert HOOKS["publish"] == ("record",)
     assert HOOKS["open"] == ("options", "context")
     assert HOOKS["after_fork"] == ()
-    assert len(HOOKS) == 13
+    assert HOOKS["dead_letter"] == ("record", "reason")
+    assert len(HOOKS) == 14
 
 
 @pytest.mark.parametrize(
