@@ -192,7 +192,7 @@ class HandOut:
     def _decoded(
         self, segment: Segment, frame: Frame, descriptor: int
     ) -> list[tuple[Place, Record]]:
-        place = Place(segment.serial, frame.index, frame.offset, frame.bucket)
+        place = Place(segment.serial, frame.index, frame.offset)
         try:
             return [(place, Record.from_body(frame.body))]
         except DecodeError:
@@ -203,7 +203,7 @@ class HandOut:
 
     def _lose(self, segment: Segment, place: Place) -> None:
         with self._lock:
-            if segment.finish(place.index, place.bucket):
+            if segment.finish(place.index):
                 self.corrupt += 1
                 self._settle(segment)
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Condition, RLock
 from typing import Final, Literal, TypeAlias
-from zlib import crc32
 
 from experiment_framework._delivery.spool.discards import Discards
 from experiment_framework._delivery.spool.errors import spool_error
@@ -24,7 +23,6 @@ from experiment_framework._delivery.spool.home import (
     remove_empty,
 )
 from experiment_framework._delivery.spool.segment import PASSED, WAITING, Place, Segment, Tally
-from experiment_framework._delivery.spool.state import BUCKETS, KEYLESS
 from experiment_framework._delivery.spool.syncer import MOST_UNSYNCED, Syncer
 from experiment_framework.envelope import Record
 from experiment_framework.errors import RecordTooLargeError, SpoolError, SpoolFullError
@@ -153,21 +151,13 @@ class Spool:
             self.recovered += recovered
         return recovered
 
-    def append(
-        self,
-        record: Record,
-        key: bytes | None = None,
-        *,
-        passed: bool = False,
-        before: bool = False,
-    ) -> Place:
+    def append(self, record: Record, *, passed: bool = False, before: bool = False) -> Place:
         """Keep a record; it is with the operating system when this returns.
 
         Args:
             record: What to keep.
-            key: What it is ordered by.
             passed: The caller has it delivered at once: it is not handed out unless it is
-                released, and does not count for `holds`.
+                released.
             before: It is older than what this process has appended so far, and younger than what
                 was appended before others so far: it is handed out between the two.
 
@@ -178,7 +168,6 @@ class Spool:
         """
         body = record.body
         size = len(body) + HEADER_BYTES
-        bucket = KEYLESS if key is None else crc32(key) % BUCKETS
         state = PASSED if passed else WAITING
         with self._lock:
             active = self._front if before else self._active
@@ -189,7 +178,7 @@ class Spool:
             ):
                 active = self._make_room(size, before=before)
             try:
-                while (place := active.append(body, bucket, state)) is None:
+                while (place := active.append(body, state)) is None:
                     active = self._make_room(size, before=before)
                 if self._fsync == "always":
                     self._sync_append(active, place)
@@ -214,7 +203,7 @@ class Spool:
         """
         with self._lock:
             segment = self._segments.get(place.serial)
-            if segment is None or not segment.finish(place.index, place.bucket):
+            if segment is None or not segment.finish(place.index):
                 return False
             if not segment.pending:
                 self._settle(segment)
@@ -237,13 +226,6 @@ class Spool:
             if place.offset < segment.read_to:  # else it is read with those around it
                 self._hand_out.give_back(place)
             return True
-
-    def holds(self, key: bytes | None) -> bool:
-        """Whether a record of this key may be waiting or handed out; takes no lock.
-
-        Keys share 4096 buckets: the answer may be yes for a key that has none.
-        """
-        return self._tally.keys[KEYLESS if key is None else crc32(key) % BUCKETS] > 0
 
     def next_batch(self, most: int) -> list[tuple[Place, Record]]:
         """Hand out the oldest records that nobody has, at most so many.
@@ -476,7 +458,7 @@ class Spool:
         try:
             os.fdatasync(segment.descriptor)
         except OSError:
-            segment.finish(place.index, place.bucket)
+            segment.finish(place.index)
             raise
 
     def _troubled(self, error: OSError) -> SpoolError:

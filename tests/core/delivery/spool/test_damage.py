@@ -25,7 +25,7 @@ def leave(make_spool: MakeSpool, make_record: MakeRecord, abandon: Abandon) -> C
     def leave(*, stored: bool) -> Path:
         spool = make_spool()
         for number in range(COUNT):
-            spool.append(make_record(number, size=number), b"k%d" % number)
+            spool.append(make_record(number, size=number))
         [segment] = spool._segments.values()
         segment.is_changed = stored
         if stored:
@@ -175,9 +175,9 @@ def test_a_body_that_is_no_envelope_is_counted_and_kept_aside(
     spool = make_spool()
     spool.append(Record.from_body(make_record(1).body))
     strange = Record(**{**_fields(make_record(2)), "body": b"not an envelope"})
-    spool.append(strange, b"k")
+    spool.append(strange)
     assert ids(spool) == [1]
-    assert (spool.corrupt, spool.depth, spool.holds(b"k")) == (1, 1, False)
+    assert (spool.corrupt, spool.depth) == (1, 1)
     [kept] = (directory / "corrupt").iterdir()
     assert b"not an envelope" in kept.read_bytes()
 
@@ -187,7 +187,7 @@ def test_a_record_that_is_damaged_while_it_is_handed_out_is_counted_when_it_is_r
 ) -> None:
     spool = make_spool()
     for number in range(3):
-        spool.append(make_record(number), b"k%d" % number)
+        spool.append(make_record(number))
     batch = spool.next_batch(3)
     [segment] = spool._segments.values()
     content = bytearray(segment.path.read_bytes())
@@ -197,7 +197,7 @@ def test_a_record_that_is_damaged_while_it_is_handed_out_is_counted_when_it_is_r
     for place, _ in batch:
         spool.release(place)
     assert ids(spool) == [0, 2]
-    assert (spool.depth, spool.corrupt, spool.holds(b"k1")) == (2, 1, False)
+    assert (spool.depth, spool.corrupt) == (2, 1)
 
 
 def test_what_is_kept_aside_is_bounded(
