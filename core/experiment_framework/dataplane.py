@@ -331,7 +331,8 @@ class DataPlane:
         """Say how the data plane and its backplane are doing, without blocking."""
         if self._closed:
             closed = ("the data plane is closed",)
-            return Health.judge(unhealthy=closed, details={"needsRestart": True})
+            details = {"needsRestart": True, "takesEvents": False, "processId": os.getpid()}
+            return Health.judge(unhealthy=closed, details=details)
         return self._delivery.health()
 
     async def ahealth(self) -> Health:

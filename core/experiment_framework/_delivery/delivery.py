@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -16,10 +15,10 @@ from experiment_framework._delivery.fence import open_backplane
 from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.settlement import Settlement
 from experiment_framework._delivery.shared_flush import SharedFlush
+from experiment_framework._delivery.verdict import Verdict
 from experiment_framework._delivery.worker import BatchWorker
 from experiment_framework._ledger import Ledger
 from experiment_framework.errors import HookError
-from experiment_framework.health import Health
 from experiment_framework.results import FlushResult, Stats
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._registry import Hooks
     from experiment_framework.dataplane_options import DataPlaneOptions
+    from experiment_framework.health import Health
 
 __all__ = ["Delivery"]
 
@@ -122,6 +122,16 @@ class Delivery:
         )
         self.shared_flush = SharedFlush(self.outlet.flush)
         self.breaker = Breaker()
+        declared = options.spool
+        self._verdict = Verdict(
+            self.outlet,
+            self._callbacks,
+            self.breaker,
+            dead_letters=self._dead_letters,
+            spooling=spooling,
+            drops_oldest=declared is not None and declared.when_full == "dropOldest",
+            keeps_all=all(options.failure_mode_of(kind) == "spool" for kind in _EVENT_TYPES),
+        )
 
     def _letters(self) -> DeadLetters | None:
         declared, hook = self._options.dead_letters, self._hooks.dead_letter
@@ -207,30 +217,8 @@ class Delivery:
         )
 
     def health(self) -> Health:
-        """Join what the way out says with what core knows itself."""
-        found = self.outlet.health()
-        details = found.details | {
-            "processId": os.getpid(),
-            "callbackErrors": self._callbacks.errors,
-            "breakerOpen": self.breaker.is_open,
-        }
-        if (letters := self._dead_letters) is not None:
-            details |= {"deadLettersWritten": letters.written, "deadLettersLost": letters.lost}
-        degraded = found.reasons if found.status == "DEGRADED" else ()
-        if self._spooling is not None:
-            waiting = self._spooling.waiting()
-            details |= self._spooling.details()
-            if waiting:
-                degraded += (f"{waiting} records wait on disk",)
-            if trouble := self._spooling.trouble():
-                degraded += (trouble,)
-        if self.breaker.is_open:
-            degraded += ("deliveries are not waited for: the last wait was in vain",)
-        return Health.judge(
-            unhealthy=found.reasons if found.status == "UNHEALTHY" else (),
-            degraded=degraded,
-            details=details,
-        )
+        """Say how the way out, its disk and its callbacks are doing."""
+        return self._verdict.health()
 
 
 _EVENT_TYPES: Final = ("Exposure", "Assignment", "Outcome", "AnalysisSignal", "Error")
