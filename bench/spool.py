@@ -83,7 +83,7 @@ def measure_opening(count: int) -> None:
     )
     with _folder() as folder:
         left = _spool(folder, "never")
-        for number in range(count):
+        for _ in range(count):
             left.append(record)
         left.after_fork()  # as a process that is killed
         process = psutil.Process()
