@@ -27,6 +27,12 @@ _SLICE = 0.1
 _NEARLY_FULL = 0.8
 """The fill of the queue from which on somebody should look."""
 
+SLOW = 5.0
+"""Seconds beyond ``flushIntervalMs`` that a record may wait before that is worth a look."""
+
+STUCK = 30.0
+"""Seconds that one batch may be written before nothing seems to get through."""
+
 
 class BatchWorker:
     """Collects records into batches and writes them, in order, on a thread of its own.
@@ -62,8 +68,11 @@ class BatchWorker:
         self._writing = threading.Lock()
         self._queue: deque[Record] = deque()
         self._bytes = 0
-        self._oldest = 0.0
+        self._arrivals: deque[float] = deque()  # of the queue's records
         self._in_flight: Sequence[Record] = ()
+        self._in_flight_since = 0.0
+        self._writing_since = 0.0
+        self._last_delivery: float | None = None
         self._settling = False
         self._flushes = 0
         self._closed = False
@@ -81,11 +90,10 @@ class BatchWorker:
             queue = self._queue
             if len(queue) >= self._max_records or self._bytes + size > self._max_bytes:
                 raise QueueFullError(f"{len(queue)} records wait, {self._bytes} bytes")
+            self._arrivals.append(time.monotonic())
             queue.append(record)
             self._bytes += size
             waiting = len(queue)
-            if waiting == 1:
-                self._oldest = time.monotonic()
             if self._thread is None:
                 self._thread = start_thread(self._run, "experiment-batches")
             if waiting in (1, self._batch_size):
@@ -121,6 +129,7 @@ class BatchWorker:
                     left = [*self._in_flight, *left]
                     self._in_flight = ()
                 self._queue.clear()
+                self._arrivals.clear()
                 self._bytes = 0
                 self._changed.notify_all()
             for record in left:
@@ -130,20 +139,35 @@ class BatchWorker:
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
     def health(self) -> Health:
-        """Join what the backplane says with the fate of the last batch and the queue's fill."""
+        """Join what the backplane says with the fate of the last batch, its age and the queue."""
         own = health_of(self._hooks)
         with self._changed:
+            now = time.monotonic()
             fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)
-            age = time.monotonic() - self._oldest if self._queue else 0.0
-            trouble = self._trouble
+            waiting = _age(now, self._waiting_since())
+            writing = now - self._writing_since if self._in_flight else 0.0
+            last_delivery, trouble = _age(now, self._last_delivery), self._trouble
         unhealthy = own.reasons if own.status == "UNHEALTHY" else ()
+        degraded = own.reasons if own.status == "DEGRADED" else ()
         if trouble and not unhealthy:
             unhealthy = (f"the last batch could not be written: {trouble}",)
-        degraded = own.reasons if own.status == "DEGRADED" else ()
+        if writing > STUCK:
+            unhealthy += (f"nothing gets through: a batch has been under way for {writing:.0f} s",)
+        elif waiting is not None and waiting > SLOW + self._flush_interval:
+            degraded += (f"records have been waiting for {waiting:.0f} s",)
         if fill >= _NEARLY_FULL:
             degraded += (f"the queue is {fill:.0%} full",)
-        details = own.details | {"queueFill": round(fill, 4), "oldestPendingSeconds": round(age, 3)}
+        details = own.details | {
+            "queueFill": round(fill, 4),
+            "oldestPendingAgeSeconds": waiting,
+            "lastDeliveryAgeSeconds": last_delivery,
+        }
         return Health.judge(unhealthy=unhealthy, degraded=degraded, details=details)
+
+    def _waiting_since(self) -> float | None:
+        if self._in_flight:
+            return self._in_flight_since
+        return self._arrivals[0] if self._arrivals else None
 
     def _run(self) -> None:
         while self._wait_for_batch():
@@ -154,7 +178,7 @@ class BatchWorker:
         with self._changed:
             while True:
                 if self._queue:
-                    due = self._oldest + self._flush_interval - time.monotonic()
+                    due = self._arrivals[0] + self._flush_interval - time.monotonic()
                     if (
                         len(self._queue) >= self._batch_size
                         or self._flushes
@@ -174,9 +198,11 @@ class BatchWorker:
             with self._changed:
                 count = min(self._batch_size, len(self._queue))
                 batch = [self._queue.popleft() for _ in range(count)]
+                arrivals = [self._arrivals.popleft() for _ in range(count)]
                 self._in_flight = batch
+                self._in_flight_since = arrivals[0] if arrivals else 0.0
+                self._writing_since = time.monotonic()
                 self._bytes -= sum(len(record.body) for record in batch)
-                self._oldest = time.monotonic()
             if batch:
                 self._settle(batch, self._write(batch))
 
@@ -196,6 +222,8 @@ class BatchWorker:
                 return
             self._settling = True
             self._trouble = trouble
+            if trouble is None:
+                self._last_delivery = time.monotonic()
         for record in batch:
             if trouble is None:
                 self._context.delivered(record)
@@ -217,3 +245,7 @@ class BatchWorker:
                 if left <= 0 or thread is threading.current_thread():
                     return
                 self._changed.wait(min(left, _SLICE))
+
+
+def _age(now: float, moment: float | None) -> float | None:
+    return None if moment is None else round(now - moment, 3)
