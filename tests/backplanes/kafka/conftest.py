@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from experiment_framework import Exposure
 from experiment_framework.envelope import Envelope, Record, encode
 from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
+from kafka_faults import INIT_PRODUCER_ID_REQUEST, PRODUCE_REQUEST, handle_of, librdkafka
 
 
 class Ledger:
@@ -43,6 +45,23 @@ class Ledger:
 def kafka() -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def broken(kafka: EmbeddedKafka) -> Iterator[Callable[..., None]]:
+    """Makes the cluster answer requests of a kind with an error, so many times."""
+    library = librdkafka()
+    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
+
+    def answer(request: int, error: int, times: int) -> None:
+        errors = (ctypes.c_int * times)(*[error] * times)
+        library.rd_kafka_mock_push_request_errors_array(
+            cluster, ctypes.c_int16(request), ctypes.c_size_t(times), errors
+        )
+
+    yield answer
+    for request in (PRODUCE_REQUEST, INIT_PRODUCER_ID_REQUEST):
+        library.rd_kafka_mock_clear_request_errors(cluster, ctypes.c_int16(request))
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_a_failed_delivery_is_told_with_its_reason(
 ) -> None:
     backplane = opened(brokers=[black_hole], delivery_timeout_ms=300, linger_ms=1)
     backplane.publish(record())
-    until(lambda: "1 records failed" in backplane.health().message)
+    until(lambda: "1 deliveries failed" in backplane.health().message)
     assert "timed_out" in backplane.health().message
 
 

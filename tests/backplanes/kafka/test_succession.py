@@ -1,75 +1,21 @@
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, Message
 from experiment_framework import DataPlane, Exposure
 from experiment_framework.envelope import Record
 from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
-from experiment_framework_kafka.producer import KafkaProducer
+from kafka_faults import INIT_PRODUCER_ID_REQUEST, PRODUCE_REQUEST, make_fatal, producer_of
 
 Open = Callable[..., KafkaBackplane]
 Make = Callable[..., Record]
 Until = Callable[..., None]
 Consume = Callable[[str], list[Message]]
-
-PRODUCE_REQUEST = 0
-INIT_PRODUCER_ID_REQUEST = 22
-
-
-def librdkafka() -> ctypes.CDLL:
-    """The very library that the client uses, for its test hooks that Python does not offer."""
-    package = Path(confluent_kafka.__file__).parent
-    bundled = sorted((package.parent / "confluent_kafka.libs").glob("librdkafka*"))
-    if not bundled:
-        pytest.skip("librdkafka is not bundled with the client here")
-    library = ctypes.CDLL(str(bundled[0]))
-    library.rd_kafka_handle_mock_cluster.restype = ctypes.c_void_p
-    return library
-
-
-def handle_of(client: object) -> ctypes.c_void_p:
-    """librdkafka's handle, which is the first field of the client's object."""
-    return ctypes.c_void_p.from_address(id(client) + object.__basicsize__)
-
-
-def producer_of(backplane: KafkaBackplane) -> KafkaProducer:
-    assert backplane._service is not None
-    producer = backplane._service._succession.producer
-    assert producer is not None
-    return producer
-
-
-def make_fatal(backplane: KafkaBackplane) -> None:
-    librdkafka().rd_kafka_test_fatal_error(
-        handle_of(producer_of(backplane).client),
-        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
-        b"made up",
-    )
-
-
-@pytest.fixture
-def broken(kafka: EmbeddedKafka) -> Iterator[Callable[..., None]]:
-    """Makes the cluster answer requests of a kind with an error, so many times."""
-    library = librdkafka()
-    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
-
-    def answer(request: int, error: int, times: int) -> None:
-        errors = (ctypes.c_int * times)(*[error] * times)
-        library.rd_kafka_mock_push_request_errors_array(
-            cluster, ctypes.c_int16(request), ctypes.c_size_t(times), errors
-        )
-
-    yield answer
-    for request in (PRODUCE_REQUEST, INIT_PRODUCER_ID_REQUEST):
-        library.rd_kafka_mock_clear_request_errors(cluster, ctypes.c_int16(request))
 
 
 @pytest.mark.parametrize("report_each", [False, True])
