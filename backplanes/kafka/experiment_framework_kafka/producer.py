@@ -20,6 +20,7 @@ from experiment_framework.plugin import (
 from experiment_framework_kafka.client_call import client_call, is_inside_client_call
 from experiment_framework_kafka.errors import describe, error_of, reason_of
 from experiment_framework_kafka.fates import Fates
+from experiment_framework_kafka.flushing import Flusher
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
 from experiment_framework_kafka.progress import Progress
@@ -141,6 +142,7 @@ class KafkaProducer:
             target=self._serve, name="experiment-kafka-poll", daemon=True
         )
         self._poller.start()
+        self._flusher = Flusher(self._flush_aside)
 
     def outstanding(self) -> int:
         """Count the records that have no fate yet.
@@ -295,6 +297,7 @@ class KafkaProducer:
             if time.monotonic() >= deadline:
                 self._purge()
             self.poll(SLICE)
+        self._flusher.stop(0)
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so.
@@ -305,15 +308,18 @@ class KafkaProducer:
             return False
         deadline = time.monotonic() + timeout
         while True:
-            left = self._flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
+            outstanding = self._flush(0.0)
             self._fates.tell()
             # Asked again, the client would count what others have published since.
-            if not left and not len(self._fates):
+            if not outstanding and not len(self._fates):
                 return True
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return False
-            if not left:
-                time.sleep(BRIEFLY)  # others tell fates, or wait for a new client
+            if outstanding:
+                self._flusher.wait(min(left, SLICE))
+            else:
+                time.sleep(min(left, BRIEFLY))  # others tell fates, or wait for a new client
 
     def _flush(self, timeout: float) -> int:
         try:
@@ -322,6 +328,13 @@ class KafkaProducer:
         except KafkaException as error:
             self._note_fatal(error)
             return len(self.client)
+
+    def _flush_aside(self, timeout: float) -> None:
+        """Wait inside librdkafka on a thread that must outlive any report."""
+        try:
+            self._flush(timeout)
+        except Exception as error:  # noqa: BLE001  # as said above
+            self._log.log(logging.ERROR, "serving delivery reports failed: %r", error)
 
     def close(self, timeout: float) -> None:
         """Flush within the budget; take back what is left, which is reported as failed."""
@@ -336,6 +349,7 @@ class KafkaProducer:
                 self._stopping.set()
                 if threading.current_thread() is not self._poller:
                     self._poller.join(2 * SLICE)
+                self._flusher.stop(2 * SLICE)
                 # They refer to this object: whoever lets go of one lets go of all.
                 self.publish = refuse
                 self.hold = None

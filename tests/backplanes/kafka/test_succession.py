@@ -186,7 +186,7 @@ def test_the_client_that_gave_up_and_its_threads_end(
         backplane.publish(record(replaced))
         until(lambda wanted=replaced + 1: producers_replaced(backplane) == wanted)
         assert backplane.flush(10)
-    until(lambda: threading.active_count() == before + 2)
+    until(lambda: threading.active_count() == before + 3)
     backplane.close(1)
     until(lambda: threading.active_count() == before)
 
