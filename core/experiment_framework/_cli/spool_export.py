@@ -19,6 +19,7 @@ from experiment_framework._cli.spool_source import (
     RecordReader,
     declared_spool,
     filter_options,
+    is_read_at_once,
     number,
     query_of,
 )
@@ -36,7 +37,10 @@ class Summary(msgspec.Struct, frozen=True):
     lost: int
 
 
-@click.command(epilog=exit_codes(failed="records cannot be read"))
+@click.command(
+    short_help="Write the records that wait as JSON Lines.",
+    epilog=exit_codes(failed="records cannot be read, or OUTPUT not be written"),
+)
 @config_argument
 @click.argument(
     "output", metavar="[OUTPUT]", default="-", type=click.Path(dir_okay=False, allow_dash=True)
@@ -64,7 +68,7 @@ def command(
     """
     is_apart = output != "-"
     directory = declared_spool(config).directory
-    reader = RecordReader(directory, is_quiet=not is_apart and console().is_terminal)
+    reader = RecordReader(directory, is_quiet=not is_apart and is_read_at_once())
     records = reader.records(query_of(experiment, variant, types))
     with _opened(output, force=force) as stream:
         written = _write(itertools.islice(records, limit), stream)
@@ -93,12 +97,17 @@ def _opened(output: str, *, force: bool) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     try:  # Path.open takes no opener
-        with open(output, "wb" if force else "xb", opener=_private) as stream:
-            yield stream
+        stream = open(output, "wb" if force else "xb", opener=_private)  # noqa: SIM115  # closed below
     except FileExistsError as error:
         raise click.UsageError(f"{output} is there already; --force writes over it") from error
     except OSError as error:
         raise click.FileError(output, error.strerror) from error
+    try:
+        with stream:
+            yield stream
+    except OSError as error:
+        message = f"not all records are in {output}: {error.strerror}"
+        raise click.ClickException(message) from error
 
 
 def _private(path: str, flags: int) -> int:

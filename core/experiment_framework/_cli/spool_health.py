@@ -41,8 +41,8 @@ def _reasons(rows: list[Row], spool: SpoolOptions) -> list[str]:
         reasons.append(f"{number(running)} records of running processes wait on disk")
     if left := _records([row for row in rows if not row.alive]):
         reasons.append(
-            f"{number(left)} records of dead processes wait on disk: the next process sends them, "
-            "or `experiment spool replay`"
+            f"{number(left)} records of dead processes wait on disk: a process that starts sends "
+            "them, or `experiment spool replay`"
         )
     return reasons
 

@@ -38,7 +38,10 @@ class Row(msgspec.Struct, frozen=True, rename="camel"):
     corrupt: int
 
 
-@click.command(epilog=exit_codes(failed="the directory cannot be read"))
+@click.command(
+    short_help="List what waits, and of which processes.",
+    epilog=exit_codes(failed="the directory cannot be read"),
+)
 @config_argument
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
@@ -95,7 +98,7 @@ def _row(folder: Folder, aside: list[KeptAside]) -> Row:
     oldest = next((moment for view in views if (moment := view.oldest())), None)
     age = None
     if oldest is not None:
-        age = round((datetime.now(UTC) - oldest).total_seconds(), 3)
+        age = max(round((datetime.now(UTC) - oldest).total_seconds(), 3), 0.0)
     return Row(
         folder=folder.name,
         process_id=folder.process_id,

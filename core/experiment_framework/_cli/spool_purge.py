@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
 from experiment_framework._cli.spool_source import declared_spool, number, progress, size
-from experiment_framework._cli.terminal import print_json
+from experiment_framework._cli.terminal import clean, errors, print_json
 from experiment_framework._delivery.spool.inspection import (
     KeptAside,
     folders_in,
@@ -19,8 +20,12 @@ from experiment_framework._delivery.spool.inspection import (
     remove_orphan,
     segments_of,
 )
+from experiment_framework.errors import SpoolError
 
 __all__ = ["command"]
+
+_SUFFIXES: Final = frozenset({".segment", ".state", ".draft"})
+_NAMES: Final = frozenset({"lock", "probe"})
 
 
 class Orphan(msgspec.Struct):
@@ -41,6 +46,7 @@ class Purged(msgspec.Struct, rename="camel"):
         bytes: How long their segments were.
         kept_aside_files: How many files of damaged bytes are gone.
         taken_over: Folders that a process has adopted in the meantime: they are untouched.
+        left: Why the others are there still, at least in part.
     """
 
     directory: str
@@ -49,9 +55,10 @@ class Purged(msgspec.Struct, rename="camel"):
     bytes: int = 0
     kept_aside_files: int = 0
     taken_over: list[str] = msgspec.field(default_factory=list)
+    left: list[str] = msgspec.field(default_factory=list)
 
 
-@click.command(epilog=exit_codes(failed="nothing was deleted, because the answer was no"))
+@click.command(epilog=exit_codes(failed="not all was deleted, or nothing as the answer was no"))
 @config_argument
 @click.option("--corrupt", is_flag=True, help="Delete damaged bytes that were kept aside, too.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -74,6 +81,9 @@ def command(ctx: click.Context, config: Path, *, corrupt: bool, yes: bool, as_js
         print_json(purged)
     else:
         _show(purged)
+    for reason in purged.left:
+        errors().print(clean(reason), style="yellow")
+    ctx.exit(1 if purged.left else 0)
 
 
 def _orphans(directory: Path) -> list[Orphan]:
@@ -106,17 +116,39 @@ def _purge(directory: Path, orphans: list[Orphan], aside: list[KeptAside]) -> Pu
     purged = Purged(str(directory.absolute()))
     with progress("deleting", len(orphans), unit="folders") as advance:
         for orphan in orphans:
-            if remove_orphan(directory.absolute(), orphan.folder):
-                purged.folders.append(orphan.folder)
-                purged.records += orphan.records
-                purged.bytes += orphan.bytes
-            else:
-                purged.taken_over.append(orphan.folder)
+            try:
+                _remove(directory.absolute(), orphan, purged)
+            except SpoolError as error:
+                purged.left.append(str(error))
             advance(1)
     for file in aside:
-        file.path.unlink(missing_ok=True)
-        purged.kept_aside_files += 1
+        try:
+            file.path.unlink(missing_ok=True)
+        except OSError as error:
+            purged.left.append(f"{file.path}: {error.strerror}")
+        else:
+            purged.kept_aside_files += 1
     return purged
+
+
+def _remove(directory: Path, orphan: Orphan, purged: Purged) -> None:
+    if (stranger := _stranger_in(directory / orphan.folder)) is not None:
+        purged.left.append(f"{stranger} is no file of a spool: its folder stays as it is")
+    elif remove_orphan(directory, orphan.folder):
+        purged.folders.append(orphan.folder)
+        purged.records += orphan.records
+        purged.bytes += orphan.bytes
+    else:
+        purged.taken_over.append(orphan.folder)
+
+
+def _stranger_in(folder: Path) -> Path | None:
+    """Find a file that no process of ours has made: the declared directory may be a wrong one."""
+    for path in folder.rglob("*"):
+        is_ours = path.suffix in _SUFFIXES or path.name in _NAMES
+        if not is_ours and not path.is_dir():
+            return path
+    return None
 
 
 def _show(purged: Purged) -> None:

@@ -81,7 +81,7 @@ def command(ctx: click.Context, config: Path, *, timeout: float, as_json: bool) 
     if as_json:
         print_json(summary)
     else:
-        _show(summary, timeout)
+        _show(summary, f"not delivered in {timeout:g} s" if ended_by is None else "interrupted")
     ctx.exit(_exit_code(summary, ended_by))
 
 
@@ -143,14 +143,14 @@ def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:
     return 0 if summary.is_success else 1
 
 
-def _show(summary: Summary, timeout: float) -> None:
+def _show(summary: Summary, why: str) -> None:
     rows = {"taken over": number(summary.recovered), "delivered": number(summary.delivered)}
     if summary.failed:
         rows["failed"] = number(summary.failed)
     for reason, count in summary.dropped.items():
         rows[f"dropped, {reason}"] = number(count)
     if summary.remaining:
-        rows["remaining"] = f"{number(summary.remaining)}  on disk, not delivered in {timeout:g} s"
+        rows["remaining"] = f"{number(summary.remaining)}  on disk, {why}"
     if summary.running:
         rows["left alone"] = f"{number(summary.running)}  of processes that run"
     print_table(console(), facts({name: Text(text) for name, text in rows.items()}))

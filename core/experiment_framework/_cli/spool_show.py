@@ -14,6 +14,7 @@ from experiment_framework._cli.spool_source import (
     RecordReader,
     declared_spool,
     filter_options,
+    is_read_at_once,
     number,
     query_of,
 )
@@ -45,7 +46,7 @@ def command(
     With --json each line is an envelope: `experiment publish` reads them.
     """
     out, notes = console(), errors()
-    reader = RecordReader(declared_spool(config).directory, is_quiet=out.is_terminal)
+    reader = RecordReader(declared_spool(config).directory, is_quiet=is_read_at_once())
     records = reader.records(query_of(experiment, variant, types))
     count = 0
     for count, waiting in enumerate(itertools.islice(records, limit), 1):  # noqa: B007  # counted to its end

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +37,7 @@ __all__ = [
     "age_of",
     "declared_spool",
     "filter_options",
+    "is_read_at_once",
     "number",
     "progress",
     "query_of",
@@ -84,12 +88,23 @@ def query_of(experiment: str | None, variant: str | None, types: tuple[str, ...]
     )
 
 
+def is_read_at_once() -> bool:
+    """Say whether somebody may see what is printed while it is: a terminal, or a pipe's reader.
+
+    A pager and a progress bar would write over each other.
+    """
+    try:
+        return not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # a stream of a test, or one that was closed
+        return True
+
+
 class RecordReader:
     """Reads the records of a spool that wait, oldest first; notes what is damaged.
 
     Args:
         directory: The declared one.
-        is_quiet: Show no progress: what is read goes to the terminal at the same time.
+        is_quiet: Show no progress: what is read may go to the terminal at the same time.
 
     Attributes:
         lost: How many records that wait turned out to be unreadable.

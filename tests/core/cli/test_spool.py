@@ -16,6 +16,8 @@ from textwrap import dedent
 import pytest
 from click.testing import Result
 
+EXPERIMENT = Path(sys.executable).with_name("experiment")
+
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Writer = Callable[[int], "subprocess.Popen[str]"]
@@ -370,7 +372,7 @@ def test_a_replay_that_is_interrupted_loses_nothing(
     code: int,
 ) -> None:
     killed(20)
-    replay = start("spool", "replay", config_when_down, "--json", "--timeout", "60")
+    replay = start("spool", "replay", config_when_down, "--timeout", "60")
     deadline = time.monotonic() + 60
     while not list(directory.glob(f"*-{replay.pid}/*/*.segment")):
         assert time.monotonic() < deadline
@@ -380,7 +382,7 @@ def test_a_replay_that_is_interrupted_loses_nothing(
     output, _ = replay.communicate(timeout=60)
 
     assert replay.returncode == code
-    assert json.loads(output)["remaining"] == 20
+    assert b"20  on disk, interrupted" in output
     assert json.loads(run("spool", "ls", config_when_down, "--json").stdout)["records"] == 20
 
 
@@ -448,6 +450,55 @@ def test_purge_asks_first(
     assert purge.returncode == code
     assert b"10 records of 1 dead processes" in notes
     assert json.loads(run("spool", "ls", config, "--json").stdout)["records"] == left
+
+
+def test_purge_leaves_what_is_no_spool_and_deletes_the_rest(
+    run: Run, config: Path, directory: Path, killed: Writer
+) -> None:
+    dead = killed(10)
+    archive = directory / "00002024-11"
+    (archive / "deep").mkdir(parents=True)
+    (archive / "deep" / "report.csv").write_text("mine")
+
+    result = run("spool", "purge", config, "--yes", "--json")
+
+    assert result.exit_code == 1
+    purged = json.loads(result.stdout)
+    assert purged["folders"] == [f"00000001-{dead.pid}"]
+    assert "report.csv is no file of a spool" in result.stderr
+    assert (archive / "deep" / "report.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["show", "export"])
+def test_what_a_pager_may_show_is_not_overwritten_by_a_progress_bar(
+    config: Path, killed: Writer, command: str
+) -> None:
+    killed(10)
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [EXPERIMENT, "spool", command, str(config)], stdout=subprocess.PIPE, stderr=theirs
+        ) as process:
+            output, _ = process.communicate(timeout=60)
+        os.write(theirs, b"end")
+        notes = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert output.count(b"Outcome") == 10
+    assert b"reading" not in notes
+
+
+def test_export_to_a_disk_that_is_full_says_what_is_wrong(
+    run: Run, config: Path, killed: Writer
+) -> None:
+    killed(10)
+
+    result = run("spool", "export", config, "/dev/full", "--force")
+
+    assert result.exit_code == 1
+    assert "not all records are in /dev/full: No space left on device" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "verify", "export", "replay", "purge"])
