@@ -26,7 +26,7 @@ from experiment_framework import (
     Stats,
     _lifetime,
 )
-from experiment_framework._delivery import delivery, spooling
+from experiment_framework._delivery import delivery, replay
 from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.plugin import Backplane, DeliveryError, QueueFullError, Record, options
 from hypothesis import HealthCheck, settings
@@ -337,8 +337,8 @@ class LedgerMachine(RuleBasedStateMachine):
         parts = self.plane._delivery
         if parts._spooling is not None:
             parts._spooling.stop()
-            if parts._spooling._thread is not None:
-                parts._spooling._thread.join(PATIENCE)
+            if parts._spooling._replay._thread is not None:
+                parts._spooling._replay._thread.join(PATIENCE)
             spool = parts._spooling._spool
             spool._syncer.stop()
             with spool._syncing:
@@ -444,8 +444,8 @@ def test_the_accounts_are_right_whatever_happens_in_whatever_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(delivery, "SLICE", 0.005)
-    monkeypatch.setattr(spooling, "SLICE", 0.005)
-    monkeypatch.setattr(spooling, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(replay, "SLICE", 0.005)
+    monkeypatch.setattr(replay, "LONGEST_PAUSE", 0.02)
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(

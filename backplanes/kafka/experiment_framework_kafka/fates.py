@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message
@@ -37,9 +38,10 @@ class Failure(NamedTuple):
 class Fates:
     """Takes delivery reports inside librdkafka's calls and passes them on.
 
-    A success is passed on at once. Of a failure the data plane may log, so failures wait here
-    until the call is over: a log handler must not run inside it. A record that comes back because
-    its client gave up for good has no fate yet: it waits in the backlog for the next client.
+    They wait here until the call is over: successes are passed on together, which costs less, and
+    of a failure the data plane may log: a log handler must not run inside the call. A record that
+    comes back because its client gave up for good has no fate yet: it waits in the backlog for the
+    next client.
 
     Args:
         context: The data plane.
@@ -65,17 +67,18 @@ class Fates:
         self._log = log
         self._backlog = backlog
         self._is_idempotent = is_idempotent
+        self._delivered: deque[Record] = deque()
         self._failures: deque[Failure] = deque()
         self._telling = threading.Lock()
 
     def __len__(self) -> int:
         """Count the records here that have no fate that the data plane knows of."""
-        return len(self._failures) + len(self._backlog)
+        return len(self._delivered) + len(self._failures) + len(self._backlog)
 
     def report(self, record: Record, error: KafkaError | None, _message: Message) -> None:
         """Take the report of one message that was queued with its record."""
         if error is None:
-            self._context.delivered(record)
+            self._delivered.append(record)
         else:
             self._take(record, error)
 
@@ -102,18 +105,27 @@ class Fates:
         self._failures.append(Failure(record, reason, retryable=True))
 
     def tell(self) -> None:
-        """Pass failures on; under a client call, or while somebody else does, they wait.
+        """Pass fates on; under a client call, or while somebody else does, they wait.
 
-        Each is told before it leaves: a record is never neither outstanding nor failed.
+        Each is told before it leaves: a record is never neither outstanding nor settled.
         """
-        while self._failures and not is_inside_client_call():
+        while (self._delivered or self._failures) and not is_inside_client_call():
             if not self._telling.acquire(blocking=False):
                 return
             try:
+                self._tell_delivered([*self._delivered])
                 if self._failures:
                     self._tell(self._failures[0])
             finally:
                 self._telling.release()
+
+    def _tell_delivered(self, records: Sequence[Record]) -> None:
+        try:
+            if records:
+                self._context.delivered_all(records)
+        finally:
+            for _ in records:
+                self._delivered.popleft()
 
     def _tell(self, failure: Failure) -> None:
         self.failed += 1

@@ -182,7 +182,7 @@ class Delivery:
                 self._spooling.stop()
             self.outlet.close(max(0.0, deadline - time.monotonic()))
             if self._spooling is not None:
-                self._spooling.close()
+                self._spooling.close(max(0.0, deadline - time.monotonic()))
             self._callbacks.close(max(0.0, deadline - time.monotonic()))
 
     def after_fork(self) -> None:
@@ -199,10 +199,13 @@ class Delivery:
 
     def stats(self) -> Stats:
         """Account for every event so far."""
+        skipped = self._callbacks.skipped
+        if self._spooling is not None and self._on_drop is not None:
+            skipped += self._spooling.untold()
         return msgspec.structs.replace(
             self.ledger.stats(),
             callback_errors=self._callbacks.errors,
-            callbacks_skipped=self._callbacks.skipped,
+            callbacks_skipped=skipped,
         )
 
     def result(self) -> FlushResult:

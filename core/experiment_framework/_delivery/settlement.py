@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from experiment_framework.results import Receipt
@@ -21,8 +21,8 @@ __all__ = ["Settlement", "TakesBack", "Waiter"]
 class TakesBack(Protocol):
     """Keeps records on disk until they are durable elsewhere."""
 
-    def settled(self, record: Record) -> None:
-        """Let go of a record: it is durable, or will never be."""
+    def settled(self, records: Sequence[Record]) -> None:
+        """Let go of records: they are durable, or will never be."""
 
     def take_back(self, record: Record, reason: str = "") -> bool:
         """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
@@ -84,13 +84,19 @@ class Settlement:
 
     def delivered(self, record: Record) -> None:
         """Count a record that is durable."""
+        self.delivered_all((record,))
+
+    def delivered_all(self, records: Sequence[Record]) -> None:
+        """Count records that are durable."""
         if self._disk is not None:
-            self._disk.settled(record)
-        self._ledger.cell().delivered += 1
+            self._disk.settled(records)
+        self._ledger.cell().delivered += len(records)
         if self._callbacks.wants_deliveries:
-            self._callbacks.delivered(record)
+            for record in records:
+                self._callbacks.delivered(record)
         if self._waiters:
-            self._tell(record.event_id, Receipt(record.event_id, "delivered"))
+            for record in records:
+                self._tell(record.event_id, Receipt(record.event_id, "delivered"))
 
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         """Count a record that will not arrive now; with a spool, one that may arrive later."""
@@ -98,7 +104,7 @@ class Settlement:
             self._ledger.cell().returned += 1
             return
         if self._disk is not None:
-            self._disk.settled(record)
+            self._disk.settled((record,))
         self._ledger.cell().note_failed(record)
         if self._dead_letters is not None and not retryable:
             self._dead_letters.keep(record, reason)
@@ -122,6 +128,14 @@ class Settlement:
         suffix = f" ({detail})" if detail else ""
         self._log.report(reason, f"an event was dropped: {reason}{suffix}")
         self._callbacks.dropped(record, reason)
+
+    def discarded(self, records: Sequence[Record], reason: str) -> None:
+        """Tell of records that the disk lost; it has counted them itself."""
+        cell = self._ledger.cell()
+        for record in records:
+            cell.note_discarded(record)
+            self._callbacks.dropped(record, reason)
+        self._log.report(reason, f"events that waited on disk were dropped: {reason}")
 
     def add(self, event_id: str, waiter: Waiter) -> None:
         """Tell this waiter the fate of the record with this id."""

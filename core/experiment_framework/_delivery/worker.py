@@ -224,10 +224,10 @@ class BatchWorker:
             self._trouble = trouble
             if trouble is None:
                 self._last_delivery = time.monotonic()
-        for record in batch:
-            if trouble is None:
-                self._context.delivered(record)
-            else:
+        if trouble is None:
+            self._context.delivered_all(batch)
+        else:
+            for record in batch:
                 self._context.failed(record, trouble, retryable=True)
         with self._changed:
             self._settling = False

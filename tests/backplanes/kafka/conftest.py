@@ -4,7 +4,7 @@ import ctypes
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -32,6 +32,9 @@ class Ledger:
 
     def delivered(self, record: Record) -> None:
         self.arrived.append(record)
+
+    def delivered_all(self, records: Sequence[Record]) -> None:
+        self.arrived.extend(records)
 
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         self.told_on.add(threading.current_thread().name)

@@ -148,9 +148,8 @@ class Segment:
         self.pending += 1
         tally.depth += 1
         tally.bytes += size
-        if (
-            state == PASSED and self.read_to == offset
-        ):  # nothing is left to hand out before it, nor is this
+        if state == PASSED and self.read_to == offset:
+            # Nothing is left to hand out before it, nor is this.
             self.read_to = offset + size
         try:
             frame = frame_of(body, index)

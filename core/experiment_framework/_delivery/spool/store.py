@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Condition, RLock
@@ -65,6 +65,7 @@ class Spool:
         recovered: How many records of processes that died were taken over; what turns out to be
             corrupt of them is among them.
         trouble: What the disk complained about lately, for a person.
+        lock: Held over several calls, it makes them one; another one in a forked child.
 
     Args:
         directory: The folder that processes share; each makes its own in it.
@@ -95,7 +96,7 @@ class Spool:
         _open_spools.add(self)
 
     def _start_empty(self) -> None:
-        self._lock = RLock()
+        self.lock = RLock()
         self._syncing = RLock()
         self._is_syncing = False
         self._tally = Tally()
@@ -112,7 +113,7 @@ class Spool:
         self._is_new_file = False
         self._is_acknowledged = False
         self._stored_at = 0.0
-        self._hand_out = HandOut(self.directory, self._lock, self._settle)
+        self._hand_out = HandOut(self.directory, self.lock, self._settle)
         self._discards = Discards()
         self._syncer = Syncer(self._sync_quietly)
         self.recovered = 0
@@ -147,7 +148,7 @@ class Spool:
             for path in sorted(folder.glob("*.segment")):
                 recovered += self._adopt_segment(path)
             remove_empty(folder)
-        with self._lock:
+        with self.lock:
             self.recovered += recovered
         return recovered
 
@@ -169,7 +170,7 @@ class Spool:
         body = record.body
         size = len(body) + HEADER_BYTES
         state = PASSED if passed else WAITING
-        with self._lock:
+        with self.lock:
             active = self._front if before else self._active
             if (
                 active is None
@@ -201,17 +202,29 @@ class Spool:
         Returns:
             False where the spool did not have it any more.
         """
-        with self._lock:
-            segment = self._segments.get(place.serial)
-            if segment is None or not segment.finish(place.index):
-                return False
-            if not segment.pending:
-                self._settle(segment)
-            wakes = not self._is_acknowledged
-            self._is_acknowledged = True
+        return self.acknowledge_all((place,)) == 1
+
+    def acknowledge_all(self, places: Iterable[Place]) -> int:
+        """Forget records; segments of which none is left are deleted.
+
+        Returns:
+            How many of them the spool still had.
+        """
+        count = 0
+        with self.lock:
+            segments = self._segments
+            for place in places:
+                segment = segments.get(place.serial)
+                if segment is not None and segment.finish(place.index):
+                    count += 1
+                    if not segment.pending:
+                        self._settle(segment)
+            wakes = count and not self._is_acknowledged
+            if wakes:
+                self._is_acknowledged = True
         if wakes:
             self._syncer.wake()
-        return True
+        return count
 
     def release(self, place: Place) -> bool:
         """Have a record handed out again, before all younger ones.
@@ -219,7 +232,7 @@ class Spool:
         Returns:
             False where the spool does not have it any more: it is the caller's to account for.
         """
-        with self._lock:
+        with self.lock:
             segment = self._segments.get(place.serial)
             if segment is None or not segment.give_back(place):
                 return False
@@ -275,7 +288,7 @@ class Spool:
             return
         self._is_open = False
         self._syncer.stop()
-        with self._lock:
+        with self.lock:
             for segment in self._appended_to():
                 self._retire(segment)
         with suppress(SpoolError):
@@ -326,6 +339,11 @@ class Spool:
         """How many waiting records were dropped for lack of room."""
         return self._discards.count
 
+    @property
+    def untold(self) -> int:
+        """How many of these `take_discarded` will never give."""
+        return self._discards.untold
+
     def _require_home(self) -> Home:
         if not self._is_open:
             raise SpoolError(self.directory, "it is not open", "open it first")
@@ -341,7 +359,7 @@ class Spool:
         return self._require_home()
 
     def _adopt_segment(self, path: Path) -> int:
-        with self._lock:
+        with self.lock:
             serial = self._next_adopted
             self._next_adopted = serial + 1
             try:
@@ -478,7 +496,7 @@ class Spool:
             self._syncer.wake()
 
     def _sync(self, *, everything: bool) -> None:
-        if _is_held(self._lock):  # a signal handler has come in between: the syncer will do it
+        if _is_held(self.lock):  # a signal handler has come in between: the syncer will do it
             return
         with self._syncing:
             if self._is_syncing:  # by this very thread
@@ -495,7 +513,7 @@ class Spool:
                 self.trouble = None
 
     def _sync_files(self) -> None:
-        with self._lock:
+        with self.lock:
             self._seal_belated()
             retired, self._retired = self._retired, []
             finished, self._finished = self._finished, []
@@ -530,7 +548,7 @@ class Spool:
 
     def _store_states(self) -> None:
         self._stored_at = time.monotonic()
-        with self._lock:
+        with self.lock:
             self._is_acknowledged = False
             for segment in self._appended_to():
                 if segment.end - segment.stored_end > _STORE_BYTES:

@@ -271,7 +271,7 @@ def test_a_child_that_was_forked_in_the_midst_of_another_threads_work_goes_on(
     is_held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with spool._syncing, spool._lock:
+        with spool._syncing, spool.lock:
             is_held.set()
             done.wait(60)
 

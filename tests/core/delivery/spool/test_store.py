@@ -316,7 +316,7 @@ class Crowded:
     """A spool's lock: when the reader lets go of it for the nth time, others append meanwhile."""
 
     def __init__(self, spool: Spool, append: Callable[[], object], turn: int) -> None:
-        self._lock = spool._lock
+        self._lock = spool.lock
         self._append = append
         self._turns_left = turn
 
