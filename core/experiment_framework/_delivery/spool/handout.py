@@ -7,7 +7,9 @@ from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from heapq import heappop, heappush
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from experiment_framework._delivery.spool.aside import keep_aside
 from experiment_framework._delivery.spool.frames import HEADER_BYTES, Frame, Gap, frames
@@ -17,11 +19,14 @@ from experiment_framework.errors import DecodeError
 
 __all__ = ["HandOut"]
 
+_AT_ONCE: Final = 100
+"""Records that are handed out in one moment of the lock."""
+
 
 class HandOut:
     """Reads the segments of a spool from the oldest to the newest.
 
-    Frames are read and decoded without the spool's lock, which is held for a moment per record.
+    Frames are read and decoded without the spool's lock, which is held for moments in between.
 
     Attributes:
         corrupt: How many records could not be read.
@@ -173,17 +178,18 @@ class HandOut:
         batch: list[tuple[Place, Record]] = []
         if reading is None:
             return batch
-        for item in reading.items:
-            if isinstance(item, Gap):
-                keep_aside(self._directory, segment.path, reading.descriptor, item.start, item.end)
-                continue
+        while items := list(islice(reading.items, min(_AT_ONCE, most - len(batch)))):
+            whole = [item for item in items if isinstance(item, Frame)]
+            for gap in (item for item in items if isinstance(item, Gap)):
+                keep_aside(self._directory, segment.path, reading.descriptor, gap.start, gap.end)
             with self._lock:
-                segment.read_to = item.offset + HEADER_BYTES + len(item.body)
-                waits = segment.hand_out(item.index)
-            if waits:
-                batch += self._decoded(segment, item, reading.descriptor)
-                if len(batch) >= most:
-                    return batch
+                waiting = [frame for frame in whole if segment.hand_out(frame.index)]
+                if whole:
+                    segment.read_to = whole[-1].offset + HEADER_BYTES + len(whole[-1].body)
+            for frame in waiting:
+                batch += self._decoded(segment, frame, reading.descriptor)
+            if len(batch) >= most:
+                return batch
         with self._lock:
             segment.read_to = max(segment.read_to, reading.end)
         self._close()
