@@ -39,16 +39,18 @@ def open_plane(
         room_timeout: Seconds that ``publish`` waits for room, whatever ``failureMode`` says; None
             leaves it to the configuration.
         with_spool: Whether the spool that is declared is used: the plane adopts and sends what dead
-            processes have left in it. Without it the disk is not touched.
+            processes have left in it. Without it the disk is not touched, and there are no dead
+            letters: what is read from them to be published would be added to them without an end.
     """
     config = load(path)
     options = config.data_plane
+    hooks = config.backplane.create(config.backplane_options)
     if not with_spool:
-        changes: dict[str, Any] = {"spool": None, "failure_mode": "drop"}
+        hooks = attrs.evolve(hooks, dead_letter=None)
+        changes: dict[str, Any] = {"spool": None, "failure_mode": "drop", "dead_letters": None}
         if room_timeout is not None:
             changes |= {"failure_mode": "block", "block_timeout_ms": round(room_timeout * 1000)}
         options = attrs.evolve(options, **changes)  # type: ignore[misc]  # mypy does not see that @options is attrs
-    hooks = config.backplane.create(config.backplane_options)
     with (
         _ended_by_sigterm(),
         logs_to(notes),
