@@ -141,8 +141,15 @@ def test_clients_that_all_give_up_are_unhealthy_and_records_fail_in_time(
     some = [record(number) for number in range(5)]
     for one in some:
         backplane.publish(one)
-    until(lambda: "give up one after the other" in backplane.health().message, timeout=20)
-    assert backplane.health().status == "UNHEALTHY"
+    seen = [backplane.health()]
+
+    def gives_up() -> bool:
+        seen.append(backplane.health())
+        return "give up one after the other" in seen[-1].message
+
+    until(gives_up, timeout=20)
+    assert seen[-1].status == "UNHEALTHY"
+    assert seen[-1].details["isFatal"] is True
     assert len(context.lost) < 5
     until(lambda: len(context.lost) == 5, timeout=20)
     assert backplane.outstanding() == 0
