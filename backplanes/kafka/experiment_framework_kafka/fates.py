@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 from confluent_kafka import KafkaError, Message
 from experiment_framework.plugin import Context, Record
 
@@ -17,7 +18,7 @@ from experiment_framework_kafka.client_call import is_inside_client_call
 from experiment_framework_kafka.errors import is_passing, reason_of
 from experiment_framework_kafka.logs import ClientLog
 
-__all__ = ["Fates"]
+__all__ = ["Fates", "Report"]
 
 _TAKEN_BACK: Final = frozenset(
     {
@@ -50,6 +51,7 @@ class Fates:
         is_idempotent: Whether the client is an idempotent producer.
 
     Attributes:
+        delivered: Records that arrived, of which the data plane does not know yet.
         failed: Records reported as failed so far.
         last_failure: Reason and monotonic time of the latest failure.
         is_closing: Whether there will be no next client.
@@ -67,28 +69,22 @@ class Fates:
         self._log = log
         self._backlog = backlog
         self._is_idempotent = is_idempotent
-        self._delivered: deque[Record] = deque()
+        self.delivered: deque[Record] = deque()
         self._failures: deque[Failure] = deque()
         self._telling = threading.Lock()
 
     def __len__(self) -> int:
         """Count the records here that have no fate that the data plane knows of."""
-        return len(self._delivered) + len(self._failures) + len(self._backlog)
-
-    def report(self, record: Record, error: KafkaError | None, _message: Message) -> None:
-        """Take the report of one message that was queued with its record."""
-        if error is None:
-            self._delivered.append(record)
-        else:
-            self._take(record, error)
+        return len(self.delivered) + len(self._failures) + len(self._backlog)
 
     def report_failure(self, error: KafkaError | None, message: Message) -> None:
         """Take the report of a message of which only the failure is reported."""
         if error is not None:
             # A report carries neither our record nor its headers: all of it is in the body.
-            self._take(Record.from_body(message.value() or b""), error)
+            self.take_failure(Record.from_body(message.value() or b""), error)
 
-    def _take(self, record: Record, error: KafkaError) -> None:
+    def take_failure(self, record: Record, error: KafkaError) -> None:
+        """Take the report of a message that was given up."""
         if not self.is_closing and self._comes_back(error):
             self._backlog.give_back(record)
         else:
@@ -109,11 +105,11 @@ class Fates:
 
         Each is told before it leaves: a record is never neither outstanding nor settled.
         """
-        while (self._delivered or self._failures) and not is_inside_client_call():
+        while (self.delivered or self._failures) and not is_inside_client_call():
             if not self._telling.acquire(blocking=False):
                 return
             try:
-                self._tell_delivered([*self._delivered])
+                self._tell_delivered([*self.delivered])
                 if self._failures:
                     self._tell(self._failures[0])
             finally:
@@ -125,7 +121,7 @@ class Fates:
                 self._context.delivered_all(records)
         finally:
             for _ in records:
-                self._delivered.popleft()
+                self.delivered.popleft()
 
     def _tell(self, failure: Failure) -> None:
         self.failed += 1
@@ -136,3 +132,21 @@ class Fates:
             self._log.log(logging.ERROR, "a failed delivery could not be reported: %r", error)
         finally:
             self._failures.popleft()
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """Takes the report of one message that was queued with its record.
+
+    There is one for each queued message. The garbage collector does not know of them: it would look
+    at a hundred thousand of them again and again.
+    """
+
+    fates: Fates
+    record: Record
+
+    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+        """Be called by librdkafka's client."""
+        if error is None:
+            self.fates.delivered.append(self.record)
+        else:
+            self.fates.take_failure(self.record, error)

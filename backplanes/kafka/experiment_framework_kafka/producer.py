@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -19,7 +18,7 @@ from experiment_framework.plugin import (
 
 from experiment_framework_kafka.client_call import client_call, is_inside_client_call
 from experiment_framework_kafka.errors import describe, error_of, reason_of
-from experiment_framework_kafka.fates import Fates
+from experiment_framework_kafka.fates import Fates, Report
 from experiment_framework_kafka.flushing import Flusher
 from experiment_framework_kafka.logs import ClientLog
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
@@ -158,7 +157,7 @@ class KafkaProducer:
         produce: Callable[..., None] = self.client.produce
         topics = self._topics.by_type
         next_partition = self._round_robin.next
-        report = self._fates.report
+        fates = self._fates
         day = LONG_AGO
 
         def publish(record: Record) -> None:
@@ -176,7 +175,7 @@ class KafkaProducer:
                 key, partition = None, next_partition(topic)
             else:
                 key, partition = key_of(record), ANY_PARTITION
-            callback = partial(report, record) if report_each else None
+            callback = Report(fates, record) if report_each else None
             headers = record.headers()
             try:
                 # By position: keywords cost a third of the call.
