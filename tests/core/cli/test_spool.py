@@ -490,6 +490,44 @@ def test_what_a_pager_may_show_is_not_overwritten_by_a_progress_bar(
     assert b"reading" not in notes
 
 
+@pytest.mark.parametrize(
+    ("arguments", "bar"),
+    [
+        (["ls"], b"looking"),
+        (["verify"], b"checking"),
+        (["export", "{folder}/out.jsonl"], b"reading"),
+        (["replay"], b"sending"),
+        (["purge", "--yes"], b"deleting"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_a_terminal_shows_how_far_it_is_and_nothing_else_does(
+    config: Path, tmp_path: Path, killed: Writer, arguments: list[str], bar: bytes
+) -> None:
+    killed(10)
+    command = [each.format(folder=tmp_path) for each in arguments]
+    ours, theirs = pty.openpty()
+    try:
+        shown = subprocess.run(
+            [EXPERIMENT, "spool", command[0], str(config), *command[1:]],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=60,
+            check=True,
+        )
+        os.write(theirs, b"end")
+        notes = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert bar in notes
+    assert b"\x1b" not in shown.stdout
+    again = subprocess.run(
+        [EXPERIMENT, "spool", "ls", str(config)], capture_output=True, timeout=60, check=True
+    )
+    assert again.stderr == b""
+
+
 def test_export_to_a_disk_that_is_full_says_what_is_wrong(
     run: Run, config: Path, killed: Writer
 ) -> None:
@@ -499,6 +537,61 @@ def test_export_to_a_disk_that_is_full_says_what_is_wrong(
 
     assert result.exit_code == 1
     assert "not all records are in /dev/full: No space left on device" in result.stderr
+
+
+BUSY = dedent(
+    """
+    import itertools, sys, threading
+    from experiment_framework import DataPlane, Outcome
+
+    stop = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    with DataPlane.from_config(sys.argv[1]) as plane:
+        for n in itertools.count():
+            plane.publish(
+                Outcome(experiment_name="e", subject_id=f"s{n}", metric_name="m",
+                        outcome_type="Count", value=n)
+            )
+            if n == 1000:
+                print("ready", flush=True)
+            if stop.is_set():
+                break
+        plane.flush(30)
+    stats = plane.stats()
+    full = stats.dropped.pop("spool_full", 0)  # it writes faster than there is room
+    assert not stats.dropped, stats
+    assert stats.offered == stats.delivered + full, stats
+    print(stats.delivered, flush=True)
+    """
+)
+
+
+def test_commands_neither_disturb_a_process_that_writes_nor_are_misled_by_it(
+    run: Run, directory: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "busy.yaml"
+    written = configuration(directory, f"file, options: {{path: {events(tmp_path)}}}")
+    spool = f"spool: {{directory: {directory}"
+    config.write_text(written.replace(spool, f"{spool}, mode: writeAhead, maxBytes: 1048576"))
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY, str(config)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdin is not None
+        assert owner.stdout.readline() == "ready\n"
+        for _ in range(3):
+            for command in ("ls", "show", "export", "replay"):
+                assert run("spool", command, config).exit_code == 0
+            assert run("spool", "purge", config, "--yes").exit_code == 0
+            verdict = run("spool", "verify", config, "--json")
+            assert (verdict.exit_code, json.loads(verdict.stdout)["damages"]) == (0, [])
+            assert owner.poll() is None
+        owner.stdin.close()
+        delivered = int(owner.stdout.readline())
+    assert len(set(ids_in(events(tmp_path).read_text()))) == delivered
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "verify", "export", "replay", "purge"])
