@@ -18,6 +18,7 @@ from experiment_framework_kafka.client_call import client_call
 from experiment_framework_kafka.errors import describe, error_of, reason_of
 from experiment_framework_kafka.inheritance import keep_for_ever
 from experiment_framework_kafka.logs import ClientLog
+from experiment_framework_kafka.making import making_client
 from experiment_framework_kafka.oauth import OAuthToken, TokenSource
 from experiment_framework_kafka.options import KafkaOptions
 from experiment_framework_kafka.partitioning import key_rule
@@ -174,7 +175,7 @@ class DeadLetterTopic:
         settings: dict[str, Any] = {**_settings(self._options)}
         if self._oauth_token is not None:
             settings["oauth_cb"] = TokenSource(self._oauth_token, self._log)
-        with client_call():
+        with making_client():
             return Producer(settings, logger=self._log)
 
     def _report(self, letter: Letter, error: KafkaError | None, _message: Message) -> None:

@@ -72,6 +72,7 @@ class Fates:
         self.delivered: deque[Record] = deque()
         self._failures: deque[Failure] = deque()
         self._telling = threading.Lock()
+        self._teller: int | None = None
 
     def __len__(self) -> int:
         """Count the records here that have no fate that the data plane knows of."""
@@ -108,12 +109,19 @@ class Fates:
         while (self.delivered or self._failures) and not is_inside_client_call():
             if not self._telling.acquire(blocking=False):
                 return
+            self._teller = threading.get_ident()
             try:
                 self._tell_delivered([*self.delivered])
                 if self._failures:
                     self._tell(self._failures[0])
             finally:
+                self._teller = None
                 self._telling.release()
+
+    @property
+    def is_told_here(self) -> bool:
+        """Whether this very thread passes fates on: what that runs would wait for itself."""
+        return self._teller == threading.get_ident()
 
     def _tell_delivered(self, records: Sequence[Record]) -> None:
         try:

@@ -21,6 +21,7 @@ from experiment_framework_kafka.errors import describe, error_of, reason_of
 from experiment_framework_kafka.fates import Fates, Report
 from experiment_framework_kafka.flushing import Flusher
 from experiment_framework_kafka.logs import ClientLog
+from experiment_framework_kafka.making import making_client
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
 from experiment_framework_kafka.progress import Progress
 from experiment_framework_kafka.timestamps import LONG_AGO, latest_day, message_time
@@ -134,7 +135,7 @@ class KafkaProducer:
         }
         if not report_each:
             handlers["on_delivery"] = fates.report_failure
-        with client_call():
+        with making_client():
             self.client = Producer({**settings, **handlers}, logger=log)
         self.publish = self._make_publish(key_of, report_each=report_each)
         self._poller = threading.Thread(
@@ -301,9 +302,10 @@ class KafkaProducer:
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so.
 
-        Below a client call there is nothing to wait for: this very thread serves the reports.
+        Below a client call, or a log handler that is told of a failure, there is nothing to wait
+        for: this very thread serves the reports.
         """
-        if is_inside_client_call():
+        if is_inside_client_call() or self._fates.is_told_here:
             return False
         deadline = time.monotonic() + timeout
         while True:

@@ -47,6 +47,36 @@ def test_a_flush_tells_delivered_from_failed(black_hole: str) -> None:
 
 
 @pytest.mark.parametrize("reports", ["failures", "all"])
+def test_a_flush_by_who_is_told_of_a_failure_returns_at_once(
+    black_hole: str,
+    opened: Open,
+    record: Make,
+    ledger: Any,
+    until: Callable[..., None],
+    reports: str,
+) -> None:
+    took: list[float] = []
+
+    def flush(*_: object) -> None:
+        started = time.monotonic()
+        assert not backplane.flush(30)
+        took.append(time.monotonic() - started)
+
+    backplane = opened(
+        ledger(failed=flush),
+        brokers=[black_hole],
+        delivery_reports=reports,
+        delivery_timeout_ms=300,
+        linger_ms=1,
+    )
+    for number in range(3):
+        backplane.publish(record(number))
+    until(lambda: len(took) == 3)
+    assert max(took) < 5
+    assert backplane.flush(5)
+
+
+@pytest.mark.parametrize("reports", ["failures", "all"])
 def test_what_is_left_at_close_is_taken_back_and_reported(
     black_hole: str, opened: Open, record: Make, ledger: Any, reports: str
 ) -> None:

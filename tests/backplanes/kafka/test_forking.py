@@ -339,3 +339,29 @@ wait_for(child)
     assert labels(consumed(f"{topic}-dead")) == ["before", "child", "parent"]
     # Each process says at its end what it dropped.
     assert [line for line in errors.splitlines() if "dropped" not in line] == []
+
+
+def test_a_fork_waits_for_a_client_that_another_thread_makes(run: Callable[..., str]) -> None:
+    run("""
+from experiment_framework_kafka.making import making_client
+
+begun, made = threading.Event(), []
+
+def make():
+    with making_client():
+        begun.set()
+        time.sleep(0.3)  # as long as a slow machine takes
+        made.append("a client")
+
+thread = threading.Thread(target=make)
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    with making_client():
+        os._exit(0 if made else 1)
+wait_for(child)
+thread.join()
+with making_client():
+    pass
+""")
