@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from crashes import crash
 from experiment_framework import (
     DataPlane,
     DataPlaneOptions,
@@ -339,11 +340,7 @@ class LedgerMachine(RuleBasedStateMachine):
             parts._spooling.stop()
             if parts._spooling._replay._thread is not None:
                 parts._spooling._replay._thread.join(PATIENCE)
-            spool = parts._spooling._spool
-            spool._syncer.stop()
-            with spool._syncing:
-                spool.after_fork()
-                spool._is_open = False
+            crash(parts._spooling._spool)
         self.hand.die()
         parts.outlet.close(0.0)  # to have its thread gone; what it says is not heard any more
 

@@ -181,6 +181,18 @@ def test_a_sync_that_fails_under_always_is_a_record_that_was_not_taken(
     assert (spool.depth, ids(spool)) == (2, [1, 3])
 
 
+def test_a_folder_that_is_not_synced_under_always_is_a_record_that_was_not_taken(
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make_spool(fsync="always")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _io_error)
+        with pytest.raises(SpoolError, match="Input/output error"):
+            spool.append(make_record(1))
+    spool.append(make_record(2))
+    assert (spool.depth, ids(spool)) == (1, [2])
+
+
 def test_a_sync_that_fails_in_the_background_shows_and_passes(
     make_spool: MakeSpool, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:

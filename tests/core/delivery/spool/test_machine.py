@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from crashes import crash
 from experiment_framework._delivery.spool import Place, Spool
 from experiment_framework.envelope import Record
 from experiment_framework.errors import SpoolFullError
@@ -130,10 +131,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.start_again(damaged=1000)
 
     def crash(self) -> None:
-        self.spool._syncer.stop()
-        with self.spool._syncing:
-            self.spool.after_fork()
-            self.spool._is_open = False
+        crash(self.spool)
 
     def start_again(self, damaged: int = 0) -> None:
         """Open again; learn what is there by reading it all, and compare."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from textwrap import dedent
 
 import pytest
 from experiment_framework._delivery.spool import Spool
+from experiment_framework._delivery.spool.state import read_state
 from experiment_framework.envelope import Record
 
 MakeSpool = Callable[..., Spool]
@@ -81,9 +83,8 @@ def test_what_a_killed_process_appended_is_found_whole(
         assert spool.recovered in (answered, answered + 1)
         assert ids(spool) == list(range(spool.recovered))
         assert spool.corrupt == 0
-        for serial in sorted(spool._segments):
-            spool._drop(spool._segments[serial])
         spool.close()
+        shutil.rmtree(spool.directory)
 
 
 def test_a_kill_between_hand_out_and_acknowledgement_repeats_and_loses_nothing(
@@ -221,14 +222,18 @@ def test_a_restart_repeats_nothing_whose_acknowledgement_was_stored(
 
 
 def test_acknowledgements_are_stored_without_being_asked(
-    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, abandon: Abandon
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, abandon: Abandon, directory: Path
 ) -> None:
     spool = make_spool()
     places = [spool.append(make_record(number)) for number in range(10)]
     for place in places[:9]:
         spool.acknowledge(place)
+    [path] = directory.rglob("*.segment")
     deadline = time.monotonic() + 10
-    while spool._is_acknowledged and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        stored = read_state(path.with_suffix(".state"))
+        if stored is not None and (stored.count, stored.pending) == (10, 1):
+            break
         time.sleep(0.01)
     abandon(spool)
     assert ids(make_spool()) == [9]
@@ -263,21 +268,29 @@ def test_a_forked_child_has_nothing_and_leaves_its_parents_folder_alone(
 
 
 def test_a_child_that_was_forked_in_the_midst_of_another_threads_work_goes_on(
-    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = make_spool()
-    spool.append(make_record(1))
-    spool.next_batch(1)
-    is_held, done = threading.Event(), threading.Event()
+    spool = make_spool(fsync="group")
+    is_syncing, is_held, done = (threading.Event() for _ in range(3))
+    parent = os.getpid()
+
+    def sync_for_ever(_: int) -> None:
+        if os.getpid() == parent:
+            is_syncing.set()
+            done.wait(60)
 
     def hold() -> None:
-        with spool._syncing, spool.lock:
+        with spool.lock:
             is_held.set()
             done.wait(60)
 
+    monkeypatch.setattr(os, "fdatasync", sync_for_ever)
+    spool.append(make_record(1))
+    spool.next_batch(1)
+    assert is_syncing.wait(10)
     thread = threading.Thread(target=hold)
     thread.start()
-    is_held.wait(10)
+    assert is_held.wait(10)
     child = os.fork()
     if not child:
         code = 1
