@@ -18,6 +18,7 @@ from experiment_framework.plugin import (
     QueueFullError,
     Record,
     Stored,
+    at_hand,
 )
 
 from experiment_framework_kafka.checks import check_options
@@ -129,6 +130,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
         return self._service is None or self._service.flush(timeout)
 
+    @at_hand
     def health(self) -> Health:
         """Say how Kafka is doing, from what brokers and reports last said."""
         found = self._events_health()

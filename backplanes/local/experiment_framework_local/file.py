@@ -17,6 +17,7 @@ from experiment_framework.plugin import (
     Query,
     Record,
     Stored,
+    at_hand,
     option,
     options,
 )
@@ -145,6 +146,7 @@ class FileBackplane(Backplane[FileOptions]):
         except OSError as error:
             self._trouble = self._describe(error)
 
+    @at_hand
     def health(self) -> Health:
         """Say how the last write went; the disk is not touched for it."""
         appender, compressor = self._appender, self._compressor

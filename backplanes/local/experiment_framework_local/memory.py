@@ -15,6 +15,7 @@ from experiment_framework.plugin import (
     QueueFullError,
     Record,
     Stored,
+    at_hand,
     decode,
     option,
     options,
@@ -87,6 +88,7 @@ class MemoryBackplane(Backplane[MemoryOptions]):
         """Answer 0: a record is kept before ``publish`` returns."""
         return 0
 
+    @at_hand
     def health(self) -> Health:
         """Say how full it is."""
         kept, limit = len(self._records), self.options.max_records

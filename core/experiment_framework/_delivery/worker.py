@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
+from experiment_framework._delivery.fence import close_backplane, flush_backplane
+from experiment_framework._delivery.health_watch import HealthWatch
 from experiment_framework._delivery.threads import start_thread
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
@@ -59,6 +60,7 @@ class BatchWorker:
     ) -> None:
         self._write_batch = write_batch
         self._hooks = hooks
+        self._watch = HealthWatch(hooks)
         self._context = context
         self._max_records = context.max_queue_size
         self._max_bytes = context.max_queue_bytes
@@ -136,11 +138,12 @@ class BatchWorker:
                 self._context.failed(
                     record, "not written before the time to close was over", retryable=True
                 )
+            self._watch.close()
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
     def health(self) -> Health:
         """Join what the backplane says with the fate of the last batch, its age and the queue."""
-        own = health_of(self._hooks)
+        own = self._watch.health()
         with self._changed:
             now = time.monotonic()
             fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)

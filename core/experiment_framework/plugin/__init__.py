@@ -14,7 +14,7 @@ from experiment_framework.errors import (
 )
 from experiment_framework.health import Health, HealthStatus
 from experiment_framework.plugin.backplane import Backplane, Context, Provisioned, Query, Stored
-from experiment_framework.plugin.hookspecs import hookimpl
+from experiment_framework.plugin.hookspecs import at_hand, hookimpl
 from experiment_framework.plugin.options import OptionMetadata, option, options
 from experiment_framework.plugin.registration import register
 from experiment_framework.plugin.step import Phase, SampledOut, Step
@@ -40,6 +40,7 @@ __all__ = [
     "Step",
     "Stored",
     "UnsupportedError",
+    "at_hand",
     "decode",
     "hookimpl",
     "option",

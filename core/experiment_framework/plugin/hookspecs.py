@@ -6,8 +6,8 @@ is a hook and needs no marker; a plain object or module marks its functions with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import pluggy
 
@@ -16,11 +16,28 @@ from experiment_framework.envelope import Record
 from experiment_framework.health import Health
 from experiment_framework.plugin.backplane import Context, Provisioned, Query, Stored
 
-__all__ = ["PROJECT", "BackplaneHooks", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "BackplaneHooks", "at_hand", "hookimpl", "hookspec", "is_at_hand"]
 
 PROJECT: Final = "experiment_framework"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def at_hand(health: F) -> F:
+    """Mark a ``health`` hook that answers from figures at hand and never waits for anything.
+
+    Core calls it on the thread that asks. One without the mark is called on a thread of core's,
+    which may wait for a sink; whoever asks gets the last answer meanwhile.
+    """
+    vars(health)["_is_at_hand"] = True
+    return health
+
+
+def is_at_hand(health: Callable[..., object]) -> bool:
+    """Whether a hook has the mark."""
+    return bool(getattr(health, "_is_at_hand", False))
 
 
 class BackplaneHooks:
@@ -83,7 +100,7 @@ class BackplaneHooks:
 
     @hookspec(firstresult=True)
     def health(self) -> Health | None:
-        """Say how the sink is doing, from figures at hand: never block, never raise."""
+        """Say how the sink is doing. It may be asked for that, unless this is `at_hand`."""
 
     @hookspec
     def close(self, timeout: float) -> None:
