@@ -322,6 +322,11 @@ class KafkaProducer:
             else:
                 time.sleep(min(left, BRIEFLY))  # others tell fates, or wait for a new client
 
+    def hurry(self, timeout: float) -> None:
+        """Send what waits for its batch to fill, and serve reports, at most ``timeout`` seconds."""
+        self._flusher.wait(timeout)
+        self.poll()
+
     def _flush(self, timeout: float) -> int:
         try:
             with client_call():

@@ -51,7 +51,20 @@ def kafka() -> Iterator[EmbeddedKafka]:
 
 
 @pytest.fixture
-def broken(kafka: EmbeddedKafka) -> Iterator[Callable[..., None]]:
+def mend(kafka: EmbeddedKafka) -> Callable[[], None]:
+    """Makes the cluster answer all requests as it should."""
+    library = librdkafka()
+    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
+
+    def clear() -> None:
+        for request in (PRODUCE_REQUEST, INIT_PRODUCER_ID_REQUEST):
+            library.rd_kafka_mock_clear_request_errors(cluster, ctypes.c_int16(request))
+
+    return clear
+
+
+@pytest.fixture
+def broken(kafka: EmbeddedKafka, mend: Callable[[], None]) -> Iterator[Callable[..., None]]:
     """Makes the cluster answer requests of a kind with an error, so many times."""
     library = librdkafka()
     cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
@@ -63,8 +76,7 @@ def broken(kafka: EmbeddedKafka) -> Iterator[Callable[..., None]]:
         )
 
     yield answer
-    for request in (PRODUCE_REQUEST, INIT_PRODUCER_ID_REQUEST):
-        library.rd_kafka_mock_clear_request_errors(cluster, ctypes.c_int16(request))
+    mend()
 
 
 @pytest.fixture
