@@ -22,6 +22,8 @@ from experiment_framework.errors import HookError
 from experiment_framework.results import FlushResult, Stats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiment_framework._delivery.callbacks import OnDelivery, OnDrop
     from experiment_framework._delivery.outlet import Outlet
     from experiment_framework._delivery.spool import Spool
@@ -184,6 +186,18 @@ class Delivery:
             if self._spooling is not None:
                 self._spooling.close(max(0.0, deadline - time.monotonic()))
             self._callbacks.close(max(0.0, deadline - time.monotonic()))
+
+    def hold(self, timeout: float) -> Callable[[], None] | None:
+        """Keep batches from being written during a fork; None where one takes longer.
+
+        A sink that is in the midst of writing may hold locks, such as that of a stream, which
+        nobody would ever let go of in the child.
+
+        Returns:
+            What lets them be written again.
+        """
+        outlet = self.outlet
+        return outlet.go_on if isinstance(outlet, BatchWorker) and outlet.hold(timeout) else None
 
     def after_fork(self) -> None:
         """Start clean in a forked child: nothing of the parent's is sent, kept or counted here."""

@@ -141,6 +141,14 @@ class BatchWorker:
             self._watch.close()
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
+    def hold(self, timeout: float) -> bool:
+        """Keep batches from being written, once none is; False where one takes longer."""
+        return self._writing.acquire(timeout=timeout)
+
+    def go_on(self) -> None:
+        """Let batches be written again."""
+        self._writing.release()
+
     def health(self) -> Health:
         """Join what the backplane says with the fate of the last batch, its age and the queue."""
         own = self._watch.health()
