@@ -47,13 +47,15 @@ class Tally:
     Attributes:
         depth: Records that are not acknowledged.
         bytes: The size of all segments.
+        max_bytes: What that may be at most.
     """
 
-    __slots__ = ("bytes", "depth")
+    __slots__ = ("bytes", "depth", "max_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.depth = 0
         self.bytes = 0
+        self.max_bytes = max_bytes
 
 
 class Segment:
@@ -66,6 +68,7 @@ class Segment:
         path: Of the file of frames.
         serial: The position among the spool's segments, by age.
         end: The offset behind the last frame.
+        limit: What that may be at most; no append has room until it is set, nor once it is sealed.
         count: How many records were ever appended.
         pending: How many of them are not acknowledged.
         is_sealed: Nothing is appended any more.
@@ -80,6 +83,7 @@ class Segment:
         self.path = path
         self.serial = serial
         self.end = 0
+        self.limit = 0
         self.count = 0
         self.pending = 0
         self.is_sealed = False
@@ -127,30 +131,32 @@ class Segment:
         """Append a record; it is with the operating system when this returns.
 
         Returns:
-            None where the segment was sealed in the meantime, by a signal handler.
+            None where there is no room, or a signal handler had it sealed in the meantime.
 
         Raises:
             OSError: The disk does not take it; nothing has changed then.
         """
-        if self.count + _SPARE > len(self._states):
-            self._states.extend(bytes(_GROWTH))
+        states, tally = self._states, self._tally
+        if self.count + _SPARE > len(states):
+            states.extend(bytes(_GROWTH))
         size = HEADER_BYTES + len(body)
-        tally, states = self._tally, self._states
-        if self.is_sealed:
-            return None
         descriptor = self.descriptor
         index = self.count
         offset = self.end
+        end = offset + size
+        total = tally.bytes + size
+        if end > self.limit or total > tally.max_bytes:
+            return None
         self.count = index + 1
-        self.end = offset + size
+        self.end = end
         states[index] = state
         self.writing += 1
         self.pending += 1
         tally.depth += 1
-        tally.bytes += size
+        tally.bytes = total
         if state == PASSED and self.read_to == offset:
             # Nothing is left to hand out before it, nor is this.
-            self.read_to = offset + size
+            self.read_to = end
         try:
             frame = frame_of(body, index)
             written = os.pwrite(descriptor, frame, offset)
@@ -213,6 +219,7 @@ class Segment:
     def seal(self) -> int:
         """Append no more; give the descriptor, which is to be synced and closed."""
         descriptor, self.descriptor = self.descriptor, -1
+        self.limit = 0
         self._states = self._states[: self.count]
         self.is_sealed = True
         self.is_changed = True

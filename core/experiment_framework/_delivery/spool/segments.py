@@ -70,7 +70,6 @@ class Segments:
         active: The one that is appended to.
         front: The one whose records are older than all that this process appends otherwise, and
             younger than what was adopted.
-        segment_bytes: Size at which another one is begun.
         tally: The sums over all of them.
 
     Args:
@@ -88,12 +87,11 @@ class Segments:
         self.active: Segment | None = None
         self.front: Segment | None = None
         smallest_share = max(policy.max_bytes // _FEWEST_SEGMENTS, _SMALLEST_SEGMENT)
-        self.segment_bytes = min(policy.segment_bytes, smallest_share)
-        self.tally = Tally()
+        self.tally = Tally(policy.max_bytes)
         self._folder = folder
         self._trouble = trouble
         self._discards = discards
-        self._max_bytes = policy.max_bytes
+        self._segment_bytes = min(policy.segment_bytes, smallest_share)
         self._drops_oldest = policy.drops_oldest
         self._syncs_each = policy.syncs_each
         self._unsealed: list[Segment] = []
@@ -107,30 +105,34 @@ class Segments:
         """Give those that are appended to."""
         return [segment for segment in (self.front, self.active) if segment is not None]
 
-    def make_room(self, size: int, *, before: bool) -> Segment:
-        """Give a segment that has room for so many bytes; the front one for ``before``.
+    def make_room(self, length: int, *, before: bool) -> Segment:
+        """Give a segment that has room for a body so long; the front one for ``before``.
 
         Raises:
             SpoolFullError: There is no room, and the oldest segment is not to be dropped.
             RecordTooLargeError: There never will be.
             SpoolError: The disk does not take another file.
         """
-        limit = min(self._max_bytes, MAX_BODY + HEADER_BYTES)
-        if size > limit:
-            raise RecordTooLargeError(size - HEADER_BYTES, limit - HEADER_BYTES)
-        while self.tally.bytes + size > self._max_bytes:
+        max_bytes = self.tally.max_bytes
+        longest = min(max_bytes - HEADER_BYTES, MAX_BODY)
+        if length > longest:
+            raise RecordTooLargeError(length, longest)
+        size = length + HEADER_BYTES
+        while self.tally.bytes + size > max_bytes:
             emptied = [each for each in self.appended_to() if not each.pending and each.count]
             for segment in emptied:
                 self.retire(segment)
             if emptied:
                 continue
             if not self._drops_oldest:
-                raise SpoolFullError(self.tally.bytes, self._max_bytes)
+                raise SpoolFullError(self.tally.bytes, max_bytes)
             self._drop(self.by_serial[min(self.by_serial)])
         latest = self.front if before else self.active
-        if latest is not None and (not latest.count or latest.end + size <= self.segment_bytes):
-            return latest
-        return self._begin(before=before)
+        if latest is None or (latest.count and latest.end + size > latest.limit):
+            latest = self._begin(before=before)
+        if not latest.count:  # one that is larger than others gets a segment of its own
+            latest.limit = max(self._segment_bytes, size)
+        return latest
 
     def adopt(self, path: Path) -> int:
         """Take over a segment of a process that died; say how many records are left in it."""
@@ -145,9 +147,9 @@ class Segments:
         self.settle(segment)
         return recovered
 
-    def failed(self, segment: Segment, error: OSError) -> SpoolError:
+    def failed(self, segment: Segment | None, error: OSError) -> SpoolError:
         """Append no more to a segment that the disk has not taken a record for; say why not."""
-        if segment.count:
+        if segment is not None and segment.count:
             # A disk that is full gets room again only by files that are deleted, and only one that
             # is not appended to any more is.
             self.retire(segment)

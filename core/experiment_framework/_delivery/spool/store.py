@@ -13,7 +13,6 @@ from experiment_framework._delivery.spool.discards import Discards
 from experiment_framework._delivery.spool.durability import Durability
 from experiment_framework._delivery.spool.errors import Trouble
 from experiment_framework._delivery.spool.forking import let_go_after_fork
-from experiment_framework._delivery.spool.frames import HEADER_BYTES
 from experiment_framework._delivery.spool.handout import HandOut
 from experiment_framework._delivery.spool.own_folder import OwnFolder
 from experiment_framework._delivery.spool.segment import PASSED, WAITING, Place
@@ -67,7 +66,6 @@ class Spool:
         segment_bytes: int = 64 * 2**20,
     ) -> None:
         self.directory = Path(directory).absolute()
-        self._max_bytes = max_bytes
         self._syncs = fsync != "never"
         self._syncs_each = fsync == "always"
         self._policy = Policy(
@@ -130,20 +128,13 @@ class Spool:
             SpoolError: The disk does not take it.
         """
         body = record.body
-        size = len(body) + HEADER_BYTES
         state = PASSED if passed else WAITING
         with self.lock:
             segments = self._segments
             segment = segments.front if before else segments.active
-            if (
-                segment is None
-                or segment.end + size > segments.segment_bytes
-                or segments.tally.bytes + size > self._max_bytes
-            ):
-                segment = segments.make_room(size, before=before)
             try:
-                while (place := segment.append(body, state)) is None:
-                    segment = self._segments.make_room(size, before=before)
+                while segment is None or (place := segment.append(body, state)) is None:
+                    segment = self._segments.make_room(len(body), before=before)
                 if self._syncs_each:
                     self._durability.sync_append(segment, place)
             except OSError as error:
@@ -266,7 +257,7 @@ class Spool:
     @property
     def fill(self) -> float:
         """How full it is, as a share of ``max_bytes``."""
-        return self._segments.tally.bytes / self._max_bytes
+        return self._segments.tally.bytes / self._segments.tally.max_bytes
 
     @property
     def corrupt(self) -> int:
