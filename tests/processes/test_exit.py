@@ -447,3 +447,34 @@ for number in range(1000):
     code, _, err = program.run(f"plane = file_plane(spool={spool})\nplane.flush(20)")
     assert (code, err) == (0, "")
     assert events.subjects() == SUBJECTS
+
+
+def test_what_is_told_at_the_end_is_accounted_for_and_starts_no_thread(program: Program) -> None:
+    code, out, _ = program.run(
+        """
+told = []
+plane = DataPlane.from_config({"experimentFramework": {"dataPlane": {
+    "closeTimeoutMs": 200,
+    "backplane": {"type": "kafka", "options": {"brokers": "127.0.0.1:1"}},
+}}}, on_delivery=told.append)
+for number in range(100):
+    plane.publish(exposure(number))
+start = threading.Thread.start
+
+def tell(thread):
+    os.write(1, f"started {thread.name}\\n".encode())
+    start(thread)
+
+import experiment_framework._lifetime as lifetime
+
+atexit.unregister(lifetime._close_all)
+
+@atexit.register
+def tell_the_rest():
+    print(len(told) + plane.stats().callbacks_skipped)
+
+atexit.register(lifetime._close_all)
+atexit.register(setattr, threading.Thread, "start", tell)
+"""
+    )
+    assert (code, out) == (0, "100\n")
