@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from experiment_framework._delivery.fence import health_of
 from experiment_framework._delivery.threads import start_thread
 from experiment_framework.health import Health
-from experiment_framework.plugin.hookspecs import is_at_hand
 
 if TYPE_CHECKING:
     from experiment_framework._registry import Hooks
@@ -34,6 +33,8 @@ class HealthWatch:
     """
 
     def __init__(self, hooks: Hooks) -> None:
+        from experiment_framework.plugin.hookspecs import is_at_hand  # it loads pluggy and attrs
+
         self._hooks = hooks
         self._is_direct = hooks.health is None or is_at_hand(hooks.health)
         self._changed = threading.Condition()
