@@ -33,12 +33,16 @@ publish("before the fork")
 
 
 def settings(folder: Path) -> dict[str, object]:
-    for name in ("queue", "results"):
+    for name in ("queue", "control", "results"):
         (folder / name).mkdir()
-    place = str(folder / "queue")
+    queue = str(folder / "queue")
     return {
         "broker_url": "filesystem://",
-        "broker_transport_options": {"data_folder_in": place, "data_folder_out": place},
+        "broker_transport_options": {
+            "data_folder_in": queue,
+            "data_folder_out": queue,
+            "control_folder": str(folder / "control"),
+        },
         "result_backend": f"file://{folder / 'results'}",
     }
 
