@@ -478,3 +478,24 @@ atexit.register(setattr, threading.Thread, "start", tell)
 """
     )
     assert (code, out) == (0, "100\n")
+
+
+def test_what_comes_back_at_the_end_is_spooled_without_a_thread(program: Program) -> None:
+    code, out, err = program.run("""
+plane = DataPlane.from_config({"experimentFramework": {"dataPlane": {
+    "closeTimeoutMs": 200,
+    "spool": {"directory": "spool", "mode": "overflow"},
+    "backplane": {"type": "kafka", "options": {"brokers": "127.0.0.1:1"}},
+}}})
+for number in range(100):
+    plane.publish(exposure(number))
+start = threading.Thread.start
+
+def tell(thread):
+    os.write(1, f"started {thread.name}\\n".encode())
+    start(thread)
+
+atexit.register(setattr, threading.Thread, "start", tell)
+""")
+    assert (code, out) == (0, "")
+    assert "100 wait on disk" in err

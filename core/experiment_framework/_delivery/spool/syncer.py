@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
+
+from experiment_framework._delivery.threads import start_thread
 
 __all__ = ["INTERVAL", "MOST_UNSYNCED", "Syncer"]
 
@@ -24,8 +25,8 @@ _STOP: Final = "stop"
 class Syncer:
     """Calls ``sync`` a moment after it was woken, never twice at once.
 
-    The thread starts when it is first woken. Where none can be started any more, because the
-    interpreter is going down, whoever closes the spool syncs.
+    The thread starts when it is first woken. Where none is started any more, because the process
+    ends, whoever closes the spool syncs.
     """
 
     def __init__(self, sync: Callable[[], None]) -> None:
@@ -38,9 +39,7 @@ class Syncer:
         """Have a sync begin within `INTERVAL`."""
         if not self._is_started:
             self._is_started = True
-            try:
-                threading.Thread(target=self._run, name="experiment-spool", daemon=True).start()
-            except RuntimeError:
+            if start_thread(self._run, "experiment-spool") is None:
                 return
         self._signals.put(_SOON)
 
