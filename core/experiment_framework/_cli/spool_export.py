@@ -22,24 +22,26 @@ from experiment_framework._cli.spool_source import (
     is_read_at_once,
     number,
     query_of,
+    tell_unreadable,
 )
 from experiment_framework._cli.terminal import console, errors
-from experiment_framework._delivery.spool.inspection import Waiting
+from experiment_framework._delivery.spool.inspection import Inspection, Waiting
 
 __all__ = ["command"]
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What was written, and how many records could not be read."""
+    """What was written, how many records could not be read, and which folders and files."""
 
     output: str
     records: int
     lost: int
+    unreadable: list[str]
 
 
 @click.command(
     short_help="Write the records that wait as JSON Lines.",
-    epilog=exit_codes(failed="records cannot be read, or OUTPUT not be written"),
+    epilog=exit_codes(failed="records, folders or files cannot be read, or OUTPUT not be written"),
 )
 @config_argument
 @click.argument(
@@ -67,19 +69,20 @@ def command(
     as JSON, on standard error where the records are on standard output.
     """
     is_apart = output != "-"
-    directory = declared_spool(config).directory
-    reader = RecordReader(directory, is_quiet=not is_apart and is_read_at_once())
+    inspection = Inspection(declared_spool(config).directory)
+    reader = RecordReader(inspection, is_quiet=not is_apart and is_read_at_once())
     records = reader.records(query_of(experiment, variant, types))
     with _opened(output, force=force) as stream:
         written = _write(itertools.islice(records, limit), stream)
     if as_json:
-        summary = Summary(output, written, reader.lost)
+        summary = Summary(output, written, reader.lost, inspection.unreadable)
         click.echo(msgspec.json.encode(summary), err=not is_apart)
     else:
         (console() if is_apart else errors()).print(f"{number(written)} records exported")
     if reader.lost:
         errors().print(f"{number(reader.lost)} records cannot be read", style="yellow")
-    ctx.exit(1 if reader.lost else 0)
+    is_partial = tell_unreadable(inspection)
+    ctx.exit(1 if reader.lost or is_partial else 0)
 
 
 def _write(records: Iterable[Waiting], stream: BinaryIO) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -20,6 +22,7 @@ EXPERIMENT = Path(sys.executable).with_name("experiment")
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
+TwoFolders = Callable[[], "tuple[Path, Path]"]
 Writer = Callable[[int], "subprocess.Popen[str]"]
 
 PROGRAM = dedent(
@@ -120,6 +123,20 @@ def killed(running: Writer) -> Writer:
         return kill(running(count))
 
     return killed
+
+
+@pytest.fixture
+def two_killed(running: Writer, directory: Path) -> TwoFolders:
+    """Leave ten records of each of two processes, in the folders that are given."""
+
+    def two_killed() -> tuple[Path, Path]:
+        processes = [running(10), running(10)]
+        for process in processes:
+            kill(process)
+        first, second = (next(directory.glob(f"*-{each.pid}")) for each in processes)
+        return first, second
+
+    return two_killed
 
 
 def kill(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
@@ -290,7 +307,12 @@ def test_what_is_exported_can_be_published(
     exported = run("spool", "export", config, output, "--json")
     published = run("publish", config, output)
 
-    assert json.loads(exported.stdout) == {"output": str(output), "records": 30, "lost": 0}
+    assert json.loads(exported.stdout) == {
+        "output": str(output),
+        "records": 30,
+        "lost": 0,
+        "unreadable": [],
+    }
     assert output.stat().st_mode & 0o777 == 0o600
     assert published.exit_code == 0, published.output
     assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 30)
@@ -341,6 +363,7 @@ def test_replay_sends_what_the_dead_have_left_and_only_that(
         "dropped": {},
         "remaining": 0,
         "running": 20,
+        "unreadable": [],
     }, notes
     assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 500)
     rest = json.loads(run("spool", "ls", config, "--json").stdout)
@@ -453,20 +476,172 @@ def test_purge_asks_first(
 
 
 def test_purge_leaves_what_is_no_spool_and_deletes_the_rest(
-    run: Run, config: Path, directory: Path, killed: Writer
+    run: Run, config: Path, two_killed: TwoFolders
 ) -> None:
-    dead = killed(10)
-    archive = directory / "00002024-11"
-    (archive / "deep").mkdir(parents=True)
-    (archive / "deep" / "report.csv").write_text("mine")
+    mixed, other = two_killed()
+    stranger = mixed / "report.csv"
+    stranger.write_text("mine")
 
     result = run("spool", "purge", config, "--yes", "--json")
 
     assert result.exit_code == 1
     purged = json.loads(result.stdout)
-    assert purged["folders"] == [f"00000001-{dead.pid}"]
-    assert "report.csv is no file of a spool" in result.stderr
-    assert (archive / "deep" / "report.csv").read_text() == "mine"
+    assert purged["folders"] == [other.name]
+    assert f"spool {stranger}: it is no file of a spool; move it out of" in result.stderr
+    assert stranger.read_text() == "mine"
+    assert list(mixed.glob("*.segment"))
+
+
+@pytest.mark.parametrize("name", ["2024-11", "00002024-11", "00000009-1"])
+def test_a_folder_of_somebody_else_is_no_process_of_ours(
+    start: Start, run: Run, config: Path, directory: Path, killed: Writer, name: str
+) -> None:
+    killed(10)
+    report = directory / name / "deep" / "report.csv"
+    report.parent.mkdir(parents=True)
+    report.write_text("mine")
+
+    listed = json.loads(run("spool", "ls", config, "--json").stdout)
+    replay = start("spool", "replay", config)
+    replay.communicate(timeout=60)
+    purged = run("spool", "purge", config, "--yes")
+
+    assert [row["records"] for row in listed["folders"]] == [10]
+    assert (replay.returncode, purged.exit_code) == (0, 0)
+    assert report.read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_no_process_of_ours(
+    run: Run, config: Path, directory: Path, tmp_path: Path, killed: Writer
+) -> None:
+    killed(10)
+    (theirs,) = directory.glob("*-*")
+    elsewhere = theirs.rename(tmp_path / theirs.name)
+    (directory / "00000001-1").symlink_to(elsewhere)
+
+    listed = run("spool", "ls", config, "--json")
+    purged = run("spool", "purge", config, "--yes")
+
+    assert json.loads(listed.stdout)["folders"] == []
+    assert (purged.exit_code, purged.stderr) == (0, "")
+    assert list(elsewhere.glob("*.segment"))
+
+
+COMMANDS = ["ls", "show", "verify", "export", "replay", "purge"]
+
+
+def arguments(command: str, config: Path) -> list[str | Path]:
+    return ["spool", command, config, *(["--yes"] if command == "purge" else [])]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_segment_that_cannot_be_read_stops_nothing_else(
+    run: Run, config: Path, directory: Path, two_killed: TwoFolders, command: str
+) -> None:
+    before, after = two_killed()
+    unreadable = before / "00000000-not.segment"
+    unreadable.mkdir()
+    (unreadable / "mine").write_text("mine")
+
+    result = run(*arguments(command, config))
+
+    assert result.exit_code == 1
+    assert f"spool {unreadable}: it is a folder, and no file of a spool; move it" in result.stderr
+    assert "1 folders or files cannot be read" in result.stderr
+    assert len(list(directory.rglob("mine"))) == 1
+    if command == "purge":
+        assert list(before.glob("*.segment"))
+        assert not after.exists()
+    if command in ("show", "export"):
+        assert len(result.stdout.splitlines()) == 20
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_that_cannot_be_read_stops_nothing_else(
+    run: Run,
+    config: Path,
+    two_killed: TwoFolders,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    others, readable = two_killed()
+    refuse(monkeypatch, others)
+
+    result = run(*arguments(command, config))
+    monkeypatch.undo()
+
+    assert result.exit_code == 1
+    assert f"spool {others}: it cannot be read: permission denied; run this as" in result.stderr
+    assert list(others.glob("*.segment"))
+    assert readable.exists() == (command not in ("replay", "purge"))
+
+
+@pytest.mark.parametrize("command", ["ls", "verify", "export", "replay", "purge"])
+def test_a_program_is_told_what_cannot_be_read(
+    run: Run,
+    config: Path,
+    directory: Path,
+    tmp_path: Path,
+    killed: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    killed(10)
+    (others,) = directory.glob("*-*")
+    refuse(monkeypatch, others)
+    output = [tmp_path / "out.jsonl"] if command == "export" else []
+
+    result = run(*arguments(command, config), *output, "--json")
+
+    (problem,) = json.loads(result.stdout)["unreadable"]
+    assert problem.startswith(f"spool {others}: ")
+
+
+def test_health_tells_of_what_cannot_be_read(
+    run: Run, config: Path, directory: Path, killed: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(10)
+    (others,) = directory.glob("*-*")
+    refuse(monkeypatch, others)
+
+    health = json.loads(run("health", config, "--json").stdout)
+
+    assert health["status"] == "DEGRADED"
+    assert any(f"1 folders or files cannot be read: spool {others}" in r for r in health["reasons"])
+
+
+def test_bytes_kept_aside_that_cannot_be_read_are_told_of_by_their_whole_path(
+    run: Run, config: Path, directory: Path, tmp_path: Path, killed: Writer
+) -> None:
+    killed(1)
+    config.write_text(config.read_text().replace(str(directory), directory.name))
+    (directory / "corrupt").write_text("a file")
+
+    result = run("spool", "ls", config)
+
+    assert result.exit_code == 1
+    assert f"spool {tmp_path / 'spool' / 'corrupt'}: it is not a folder" in result.stderr
+    assert "1 records in" in result.stdout
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have a folder as another user's is, which nobody stops root from reading."""
+    listdir, opened = os.listdir, os.open
+
+    def refused(path: object) -> None:
+        if isinstance(path, str | os.PathLike) and folder in (Path(path), *Path(path).parents):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def refusing_listdir(path: str) -> list[str]:
+        refused(path)
+        return listdir(path)
+
+    def refusing_open(path: str, *rest: Any, **named: Any) -> int:
+        refused(path)
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(os, "listdir", refusing_listdir)
+    monkeypatch.setattr(os, "open", refusing_open)
 
 
 @pytest.mark.parametrize("command", ["show", "export"])

@@ -9,7 +9,7 @@ from threading import Condition, RLock
 from typing import Final
 
 from experiment_framework._delivery.spool.errors import Trouble
-from experiment_framework._delivery.spool.home import remove_empty
+from experiment_framework._delivery.spool.folders import remove_empty
 from experiment_framework._delivery.spool.own_folder import OwnFolder, sync_folder
 from experiment_framework._delivery.spool.segment import Place, Segment
 from experiment_framework._delivery.spool.segments import Segments, Unsynced

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from experiment_framework._delivery.spool.folders import remove_empty
 from experiment_framework._delivery.spool.home import (
     Home,
     adopt_orphans,
     make_directory,
     make_home,
-    remove_empty,
 )
 from experiment_framework.errors import SpoolError
 
