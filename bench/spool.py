@@ -83,8 +83,8 @@ def measure_opening(count: int) -> None:
     )
     with _folder() as folder:
         left = _spool(folder, "never")
-        for number in range(count):
-            left.append(record, b"%d" % (number & 1023))
+        for _ in range(count):
+            left.append(record)
         left.after_fork()  # as a process that is killed
         process = psutil.Process()
         memory = process.memory_info().rss
@@ -100,7 +100,7 @@ def _use(folder: Path, record: Record, count: int, fsync: str) -> list[str]:
 
     def append() -> None:
         for _ in range(GROUP):
-            spool.append(record, b"checkout")
+            spool.append(record)
 
     def hand_out() -> None:
         places.extend(place for place, _ in spool.next_batch(GROUP))
@@ -145,12 +145,12 @@ def _frames(body: bytes, *, sync: bool) -> list[str]:
 
         def one_by_one() -> None:
             for number in range(SINGLES):
-                os.write(descriptor, frame_of(body, number, 7))
+                os.write(descriptor, frame_of(body, number))
                 if sync:
                     os.fdatasync(descriptor)
 
         def grouped() -> None:
-            frames = (frame_of(body, number, 7) for number in range(GROUP))
+            frames = (frame_of(body, number) for number in range(GROUP))
             os.write(descriptor, b"".join(frames))
             if sync:
                 os.fdatasync(descriptor)

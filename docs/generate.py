@@ -21,9 +21,11 @@ from experiment_framework import errors
 from experiment_framework._cli.main import experiment
 from experiment_framework._cli.plugin_project import PluginName, project_files
 from experiment_framework._config import OptionRow, option_rows
+from experiment_framework._measurements import INSTRUMENTS
 from experiment_framework._registry import default_registry
 from experiment_framework.dataplane_options import DataPlaneOptions
 from experiment_framework.events import EVENT_TYPES
+from experiment_framework.metrics import prometheus_name
 from experiment_framework.schemas import event_schema, file_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -140,6 +142,22 @@ def schema_files(_: str) -> str:
     )
 
 
+def metric_table(_: str) -> str:
+    """List the figures that are shown, by both of their names."""
+    return table(
+        ("Prometheus", "OpenTelemetry", "attributes", "meaning"),
+        (
+            (
+                f"`{prometheus_name(each)}`",
+                f"`{each.name}`",
+                ", ".join(f"`{name}`" for name in each.attributes),
+                cell(each.help),
+            )
+            for each in INSTRUMENTS
+        ),
+    )
+
+
 def error_tree(_: str) -> str:
     """Copy the tree at the top of the module of errors."""
     tree = (errors.__doc__ or "").split("::\n", 1)[1].rpartition("\n\n")[0]
@@ -185,6 +203,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 KINDS: Final[Mapping[str, Callable[[str], str]]] = {
     "cli": command_line,
     "error-tree": error_tree,
+    "metrics": metric_table,
     "new-plugin": new_plugin,
     "options": option_table,
     "payload": payload_table,

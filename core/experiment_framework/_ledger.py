@@ -78,6 +78,10 @@ class Cell:
         self.dropped[reason] += 1
         _add(self.dropped_by_kind, _kind(record), 1)
 
+    def note_discarded(self, record: Record) -> None:
+        """Count under its kind a record that the disk lost, which is counted there."""
+        _add(self.dropped_by_kind, _kind(record), 1)
+
     def note_failed(self, record: Record) -> None:
         """Count an accepted record that will never arrive."""
         self.failed += 1
@@ -196,24 +200,29 @@ class Ledger:
         )
 
     def breakdown(self) -> list[Breakdown]:
-        """Give the counts of each event type, experiment and variant, most frequent first."""
+        """Give the counts of each event type, experiment and variant, most frequent first.
+
+        One that was only recovered from earlier processes is there if any of it was lost.
+        """
         total = Cell()
         with self._lock:
             for cell in [self._ended, *self._cells.values()]:
                 for name in _BY_KIND:
                     for kind, count in getattr(cell, name).copy().items():
                         _add(getattr(total, name), kind, count)
-        return [
+        kinds = total.offered_by_kind | total.dropped_by_kind | total.failed_by_kind
+        found = [
             Breakdown(
                 event_type=kind[0],
                 experiment_name=kind[1],
                 variant_key=kind[2],
-                offered=offered,
+                offered=total.offered_by_kind.get(kind, 0),
                 dropped=total.dropped_by_kind.get(kind, 0),
                 failed=total.failed_by_kind.get(kind, 0),
             )
-            for kind, offered in Counter(total.offered_by_kind).most_common()
+            for kind in kinds
         ]
+        return sorted(found, key=lambda one: one.offered, reverse=True)
 
     def _settled(self, cells: Iterable[Cell]) -> int:
         """Count deliveries; never fewer than the last time."""

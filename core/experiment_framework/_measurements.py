@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from experiment_framework.health import Health
     from experiment_framework.results import Breakdown, Stats
 
-__all__ = ["Instrument", "Measurements", "Planes", "Point"]
+__all__ = ["INSTRUMENTS", "Instrument", "Measurements", "Planes", "Point"]
 
 FRESH: Final = 0.1
 """Seconds for which figures that were taken together are given out."""
@@ -102,17 +102,42 @@ _DETAILS: Final[Mapping[str, Instrument]] = {
     "brokersReachable": Instrument(
         f"{_P}brokers.reachable", "gauge", "{broker}", "Brokers that answer."
     ),
+    "missingTopics": Instrument(
+        f"{_P}topics.missing", "gauge", "{topic}", "Topics that are missing."
+    ),
+    "isFatal": Instrument(
+        f"{_P}client.fatal", "gauge", "", "1 while a client that gave up for good is replaced."
+    ),
+    "producersReplaced": Instrument(
+        f"{_P}clients.replaced", "counter", "{client}", "Clients that gave up and were replaced."
+    ),
     "spoolBytes": Instrument(f"{_P}spool.size", "gauge", "By", "Size of the spool."),
+    "spoolFill": Instrument(f"{_P}spool.fill", "gauge", "1", "How full the spool is, 0 to 1."),
     "spoolCorrupt": Instrument(
         f"{_P}spool.corrupt", "gauge", "{record}", "Records that could not be read back."
+    ),
+    "replayed": Instrument(
+        f"{_P}spool.replayed", "counter", "{record}", "Records handed over from disk, repeats too."
+    ),
+    "deadLettersWritten": Instrument(
+        f"{_P}dead_letters.written", "counter", "{record}", "Records in the file for dead letters."
+    ),
+    "deadLettersLost": Instrument(
+        f"{_P}dead_letters.lost", "counter", "{record}", "Dead letters that nobody took."
     ),
     "breakerOpen": Instrument(
         f"{_P}breaker.open", "gauge", "", "1 while deliveries are not waited for."
     ),
+    "takesEvents": Instrument(
+        f"{_P}ready", "gauge", "", "1 while events are taken and have somewhere to go."
+    ),
 }
 _STATUSES: Final = ("HEALTHY", "DEGRADED", "UNHEALTHY")
 
-_INSTRUMENTS: Final = (*_LEDGER.values(), _STATUS, *_DETAILS.values())
+_ALWAYS: Final = (*_LEDGER.values(), _STATUS, *_DETAILS.values())
+INSTRUMENTS: Final = (*_ALWAYS, _BY_VARIANT)
+"""All that there are."""
+
 _FATES: Final = ("offered", "dropped", "failed")
 
 
@@ -128,7 +153,7 @@ class Measurements:
     def __init__(
         self, planes: Planes, *, by_variant: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.instruments = (*_INSTRUMENTS, *((_BY_VARIANT,) if by_variant else ()))
+        self.instruments = INSTRUMENTS if by_variant else _ALWAYS
         self.own_attributes = ("data_plane",) if isinstance(planes, Mapping) else ()
         self._planes: list[tuple[DataPlane, Attributes]] = (
             [(plane, {"data_plane": name}) for name, plane in planes.items()]
@@ -191,5 +216,7 @@ def _of_health(health: Health) -> Iterator[tuple[Instrument, Point]]:
         yield _STATUS, Point(float(health.status == status), {"status": status})
     for key, instrument in _DETAILS.items():
         value: Any = health.details.get(key)
+        if isinstance(value, list):
+            value = len(value)
         if isinstance(value, int | float):
             yield instrument, Point(float(value), {})

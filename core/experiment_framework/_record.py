@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -66,7 +66,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             DecodeError: The bytes are no envelope.
         """
         try:
-            envelope = _decode(body)
+            envelope = _decoded(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise DecodeError(f"not an envelope: {error}") from error
         payload = envelope.payload
@@ -78,16 +78,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             event_type=envelope.event_type,
             schema_version=envelope.schema_version,
             timestamp=_happened(payload.timestamp) or in_utc(envelope.timestamp),
-            experiment_name=_text(payload.experiment_name),
-            variant_key=_text(variant),
-            subject_id=_text(payload.subject_id),
-            tenant_id=_text(payload.tenant_id),
+            experiment_name=payload.experiment_name,
+            variant_key=variant,
+            subject_id=payload.subject_id,
+            tenant_id=payload.tenant_id,
             correlation_id=envelope.correlation_id,
             body=body,
         )
 
 
-class _RoutedPayload(msgspec.Struct, rename="camel"):
+P = TypeVar("P")
+
+
+class _AnyPayload(msgspec.Struct, rename="camel"):
     timestamp: Any = None
     experiment_name: Any = None
     variant_key: Any = None
@@ -96,16 +99,50 @@ class _RoutedPayload(msgspec.Struct, rename="camel"):
     tenant_id: Any = None
 
 
-class _RoutedEnvelope(msgspec.Struct, rename="camel"):
+class _RoutedPayload(msgspec.Struct, rename="camel"):
+    timestamp: datetime | None = None
+    experiment_name: str | None = None
+    variant_key: str | None = None
+    new_variant_key: str | None = None
+    subject_id: str | None = None
+    tenant_id: str | None = None
+
+
+class _RoutedEnvelope(msgspec.Struct, Generic[P], rename="camel"):
     event_id: str
     event_type: str
     schema_version: str
     timestamp: datetime
-    payload: _RoutedPayload
+    payload: P
     correlation_id: str | None = None
 
 
-_decode = msgspec.json.Decoder(_RoutedEnvelope).decode
+_decode = msgspec.json.Decoder(_RoutedEnvelope[_RoutedPayload]).decode
+_decode_any = msgspec.json.Decoder(_RoutedEnvelope[_AnyPayload]).decode
+
+
+def _decoded(body: bytes) -> _RoutedEnvelope[_RoutedPayload]:
+    """Read what a record is routed by; what is of another type in its payload, it is not."""
+    try:
+        return _decode(body)
+    except msgspec.ValidationError:
+        found = _decode_any(body)
+    payload = found.payload
+    return _RoutedEnvelope(
+        event_id=found.event_id,
+        event_type=found.event_type,
+        schema_version=found.schema_version,
+        timestamp=found.timestamp,
+        payload=_RoutedPayload(
+            timestamp=_moment(payload.timestamp),
+            experiment_name=_text(payload.experiment_name),
+            variant_key=_text(payload.variant_key),
+            new_variant_key=_text(payload.new_variant_key),
+            subject_id=_text(payload.subject_id),
+            tenant_id=_text(payload.tenant_id),
+        ),
+        correlation_id=found.correlation_id,
+    )
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -114,6 +151,8 @@ def in_utc(moment: datetime) -> datetime:
     Raises:
         DecodeError: It has no time zone, or it is out of the range of years in UTC.
     """
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None:
         raise DecodeError("not an envelope: timestamp has no time zone")
     try:
@@ -122,10 +161,17 @@ def in_utc(moment: datetime) -> datetime:
         raise DecodeError("not an envelope: timestamp is out of range") from error
 
 
-def _happened(timestamp: Any) -> datetime | None:
+def _happened(timestamp: datetime | None) -> datetime | None:
     try:
-        return in_utc(msgspec.convert(timestamp, datetime))
-    except (msgspec.ValidationError, DecodeError):
+        return None if timestamp is None else in_utc(timestamp)
+    except DecodeError:
+        return None
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
         return None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["TERMINATED", "Terminated", "deferred_sigterm", "install"]
+__all__ = ["TERMINATED", "Terminated", "deferred_sigterm", "forget_deferral", "install"]
 
 TERMINATED: Final = 128 + 15
 """The exit code of a program that SIGTERM ended, as shells have it."""
@@ -29,10 +29,10 @@ class Terminated(SystemExit):  # an end like SystemExit, and no error
 
 
 class _Deferral:
-    """How deep the main thread is in what SIGTERM has to wait for, and whether it came."""
+    """How deep the main thread is in what SIGTERM has to wait for, and what it asked for."""
 
     depth = 0
-    is_asked = False
+    end: SystemExit | None = None
 
 
 class _Sigterm:
@@ -42,12 +42,16 @@ class _Sigterm:
         self._previous = previous
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._previous is not None:
-            self._previous(number, frame)
-        elif _Deferral.depth:
-            _Deferral.is_asked = True
-        else:
-            raise Terminated
+        try:
+            if self._previous is not None:
+                self._previous(number, frame)
+                return
+            end: SystemExit = Terminated()
+        except SystemExit as asked:
+            end = asked
+        if not _Deferral.depth:
+            raise end
+        _Deferral.end = end
 
 
 def install() -> Callable[[], None]:
@@ -90,7 +94,14 @@ def deferred_sigterm(*, for_good: bool = False) -> Iterator[None]:
         yield
     finally:
         if not for_good:
-            _Deferral.depth -= 1
-    if _Deferral.is_asked and not _Deferral.depth:
-        _Deferral.is_asked = False
-        raise Terminated
+            _Deferral.depth = max(_Deferral.depth - 1, 0)  # it is 0 in a child that was forked here
+        end = _Deferral.end
+        if end is not None and not _Deferral.depth:
+            _Deferral.end = None
+            raise end
+
+
+def forget_deferral() -> None:
+    """Let nothing wait in a forked child: what the parent is in the midst of, it may not be."""
+    _Deferral.depth = 0
+    _Deferral.end = None

@@ -96,11 +96,12 @@ class DataPlane:
         _lifetime.add(
             self,
             _lifetime.Open(
-                options.close_timeout_ms / 1000,
-                self._flush_at_exit,
-                self._drain,
-                self.close,
-                self._after_fork,
+                budget=options.close_timeout_ms / 1000,
+                flush=self._flush_at_exit,
+                drain=self._drain,
+                close=self.close,
+                before_fork=self._delivery.hold,
+                after_fork=self._after_fork,
             ),
         )
 
@@ -282,13 +283,14 @@ class DataPlane:
         """Flush when a block, or a function that this decorates, is left.
 
         For places that freeze a process once a function has returned; with ``async with`` and for
-        coroutine functions, too. Where a flush was in vain the next ones do not wait, for half a
-        minute: an endpoint that is down costs once, not on every call.
+        coroutine functions, too, and for generator functions of both kinds, which flush at their
+        end. Where a flush was in vain the next ones do not wait, for half a minute: an endpoint
+        that is down costs once, not on every call.
 
         Args:
             timeout: Longest wait in seconds.
         """
-        return Flushed(self.flush, self._delivery.breaker, timeout)
+        return Flushed(self.flush, lambda: self._delivery.breaker, timeout)
 
     def close(self, timeout: float | None = None) -> FlushResult:
         """Deliver what is left within ``timeout`` seconds, then let everything go.
@@ -301,19 +303,25 @@ class DataPlane:
             timeout: By default ``closeTimeoutMs``.
         """
         budget = self._options.close_timeout_ms / 1000 if timeout is None else timeout
-        with deferred_sigterm(), self._closing:
-            if self._closed:
+        closing = self._closing
+        with deferred_sigterm():
+            if not closing.acquire(timeout=_bounded(budget)):  # another thread takes longer
                 return self._delivery.result()
-            self._closed = True
-            _lifetime.discard(self)
             try:
-                self._delivery.close(budget)
-            finally:  # Ctrl-C: what is lost by it is said all the same
-                if self._encoding is not None:
-                    self._encoding.close(0.0)
-                result = self._delivery.result()
-                self._say_what_was_lost(result)
-        return result
+                if self._closed:
+                    return self._delivery.result()
+                self._closed = True
+                try:
+                    self._delivery.close(budget)
+                finally:  # Ctrl-C: what is lost by it is said all the same
+                    _lifetime.discard(self)
+                    if self._encoding is not None:
+                        self._encoding.close(0.0)
+                    result = self._delivery.result()
+                    self._say_what_was_lost(result)
+                return result
+            finally:
+                closing.release()
 
     def _say_what_was_lost(self, result: FlushResult) -> None:
         surplus = self._delivery.ledger.surplus
@@ -333,6 +341,11 @@ class DataPlane:
 
     def _drain(self, timeout: float) -> bool:
         """Take nothing any more; say whether nothing is left after ``timeout`` seconds."""
+        closing = self._closing
+        if self._closed:  # by a thread that is at it, and has a budget of its own
+            if is_over := closing.acquire(timeout=_bounded(timeout)):
+                closing.release()
+            return is_over
         self._delivery.handover.is_closed = True
         return self._flush_at_exit(timeout)
 
@@ -356,7 +369,8 @@ class DataPlane:
         """Say how the data plane and its backplane are doing, without blocking."""
         if self._closed:
             closed = ("the data plane is closed",)
-            return Health.judge(unhealthy=closed, details={"needsRestart": True})
+            details = {"needsRestart": True, "takesEvents": False, "processId": os.getpid()}
+            return Health.judge(unhealthy=closed, details=details)
         found = self._delivery.health()
         return found if self._encoding is None else self._encoding.health(found)
 
@@ -398,9 +412,11 @@ class DataPlane:
     def _after_fork(self) -> None:
         """Start clean in a forked child; say so with the first event there."""
         self._is_forked = True
+        self._log.start_anew()
         if self._encoding is not None:
             self._encoding.after_fork()
         self._delivery.after_fork()
+        self._delivery.handover.is_closed = self._closed  # where a thread of the parent was at it
         self._connect()
 
     def _first_cell(self) -> Cell:
@@ -435,6 +451,11 @@ def _resolved(backplane: Backplane[Any] | Hooks | object) -> Hooks:
 
 def _unknown(receipt: Receipt) -> Receipt:
     return Receipt(receipt.event_id, "accepted", "its fate was not known in time")
+
+
+def _bounded(seconds: float) -> float:
+    """Make a lock's timeout of a budget."""
+    return min(max(seconds, 0.0), threading.TIMEOUT_MAX)
 
 
 def _wait_in_slices(told: threading.Event, deadline: float) -> None:

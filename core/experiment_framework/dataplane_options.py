@@ -53,7 +53,9 @@ class SpoolOptions:
         "record before `publish` accepts it.",
     )
     max_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**50)] = option(
-        default=1024**3, help="Most bytes that this process keeps on disk."
+        default=1024**3,
+        help="Most bytes that one process keeps on disk; processes that share the directory have "
+        "so many each.",
     )
     when_full: Literal["reject", "dropOldest"] = option(
         default="reject",

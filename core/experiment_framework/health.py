@@ -22,6 +22,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             ``answered`` is False while a sink that has to be asked never has answered:
             ``experiment health`` takes that for unhealthy when its time is over. ``needsRestart``
             is True where only a new process can help: the liveness probe fails for nothing else.
+            ``takesEvents`` says whether events that are published now are taken and have somewhere
+            to go: the readiness probe fails where it is not True.
     """
 
     status: HealthStatus = "HEALTHY"

@@ -61,10 +61,15 @@ class PrometheusCollector:
         return self._measurements.own_attributes + instrument.attributes
 
     def _family(self, instrument: Instrument) -> Any:
-        name = instrument.name.replace(".", "_") + _PROMETHEUS_UNITS.get(instrument.unit, "")
         is_counter = instrument.kind == "counter"
         create = self._core.CounterMetricFamily if is_counter else self._core.GaugeMetricFamily
-        return create(name, instrument.help, labels=self._labels(instrument))
+        return create(prometheus_name(instrument), instrument.help, labels=self._labels(instrument))
+
+
+def prometheus_name(instrument: Instrument) -> str:
+    """Name a figure in the way of Prometheus."""
+    name = instrument.name.replace(".", "_") + _PROMETHEUS_UNITS.get(instrument.unit, "")
+    return f"{name}_total" if instrument.kind == "counter" else name
 
 
 def prometheus_text(planes: Planes, *, by_variant: bool = False) -> bytes:

@@ -49,13 +49,11 @@ def readiness(plane: DataPlane) -> Answer:
     """Say whether events that are published now are taken and have somewhere to go.
 
     They have not where the data plane is closed, its queue is full, or events do not arrive; with a
-    spool that has room they have.
+    spool that has room for events of every type they have. With ``mode: writeAhead`` they have not
+    where the spool is full or its disk fails, whatever the backplane does.
     """
     health = plane.health()
-    details = health.details
-    is_stuck = health.status == "UNHEALTHY" or details.get("queueFill", 0) >= 1
-    is_good = not is_stuck or ("spooled" in details and details.get("spoolFill", 0) < 1)
-    return _answer(health, is_good=is_good)
+    return _answer(health, is_good=health.details.get("takesEvents") is True)
 
 
 def _answer(health: Health, *, is_good: bool) -> Answer:

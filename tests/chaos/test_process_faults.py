@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from chaos_settings import TEST_SECONDS, thorough
 from lab import Lab
+from stepping_clock import SteppingClock
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(TEST_SECONDS)]
-
-CLOCK = Path(__file__).with_name("stepping_clock.c")
 
 
 def test_nothing_accepted_is_lost_when_the_publisher_is_killed_at_random_moments(
@@ -56,7 +51,7 @@ def test_two_processes_share_a_spool(lab: Lab) -> None:
 
 
 def test_nothing_is_lost_when_the_clock_is_set_back(lab: Lab, tmp_path: Path) -> None:
-    clock = _SteppingClock(tmp_path)
+    clock = SteppingClock(tmp_path)
     publisher = lab.start(mode="writeAhead", environment=clock.environment)
     publisher.wait_for(300)
     for step in (-3600, -7 * 86_400, 0):
@@ -69,24 +64,3 @@ def test_nothing_is_lost_when_the_clock_is_set_back(lab: Lab, tmp_path: Path) ->
     row = lab.audit("clock set back by an hour and by a week, then on by eight days", outcome)
     assert row.accounted == 0
     assert row.duplicates <= outcome["replayed"]
-
-
-class _SteppingClock:
-    """Moves the wall clock that a program sees, in C and Rust as in Python."""
-
-    def __init__(self, folder: Path) -> None:
-        compiler = shutil.which("cc")
-        if compiler is None or not sys.platform.startswith("linux"):
-            pytest.skip("a C compiler on Linux is needed to move the clock of a process")
-        library = folder / "stepping_clock.so"
-        subprocess.run(
-            [compiler, "-shared", "-fPIC", "-o", library, CLOCK, "-ldl"], check=True, timeout=60
-        )
-        self._offset = folder / "offset"
-        self._offset.write_bytes(struct.pack("q", 0))
-        self.environment = {"LD_PRELOAD": str(library), "STEPPING_CLOCK": str(self._offset)}
-
-    def step(self, seconds: int) -> None:
-        """Set the clock to so many seconds beside the true time."""
-        with self._offset.open("r+b") as file:
-            file.write(struct.pack("q", seconds))

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from experiment_framework import (
     Outcome,
     correlation,
 )
+from experiment_framework._delivery import handover
+from experiment_framework.dataplane_options import FailureModes
 from experiment_framework.errors import HookError
 from experiment_framework.plugin import (
     Backplane,
@@ -201,6 +204,83 @@ def test_block_gives_up_after_its_timeout(make_plane: MakePlane, exposure: Expos
     plane = make_plane(SelfQueueing(room=0), failure_mode="block", block_timeout_ms=30)
     receipt = plane.publish(exposure)
     assert (receipt.status, receipt.reason) == ("dropped", "queue_full")
+
+
+class FakeTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_block_never_asks_for_more_than_its_timeout(
+    make_plane: MakePlane, exposure: Exposure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeTime()
+    monkeypatch.setattr(handover, "time", clock)
+    plane = make_plane(SelfQueueing(room=0), failure_mode="block", block_timeout_ms=50)
+    took = []
+    for _ in range(100):
+        began = clock.now
+        assert plane.publish(exposure).reason == "queue_full"
+        took.append(clock.now - began)
+    assert min(took) >= 0.05 - 1e-6, "it gave up before its time"
+    assert max(took) <= 0.05 + 1e-6
+    assert plane.stats().dropped == {"queue_full": 100}
+
+
+def test_publishers_that_block_at_once_all_come_back_in_time(
+    make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    control.hold()
+    plane = make_plane(
+        sink, failure_mode="block", block_timeout_ms=50, max_queue_size=1, batch_size=1
+    )
+    while plane.publish(exposure).status == "accepted":
+        pass
+    with ThreadPoolExecutor(8) as pool:
+        began = time.monotonic()
+        receipts = list(pool.map(lambda _: plane.publish(exposure), range(80)))
+        assert time.monotonic() - began < 10  # of half a second that the timeouts add up to
+    assert {receipt.reason for receipt in receipts} == {"queue_full"}
+
+
+def test_each_type_has_the_mode_that_is_declared_for_it(
+    make_plane: MakePlane, exposure: Exposure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeTime()
+    monkeypatch.setattr(handover, "time", clock)
+    modes = FailureModes(default="drop", errors="block")
+    plane = make_plane(SelfQueueing(room=0), failure_mode=modes, block_timeout_ms=50)
+    assert plane.publish(exposure).reason == "queue_full"
+    assert clock.now == 1000.0
+    assert plane.publish(ErrorEvent(error_type="T", message="m")).reason == "queue_full"
+    assert clock.now == pytest.approx(1000.05)
+
+
+def test_close_waits_for_another_threads_close_within_its_own_budget(
+    make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    control.hold()
+    plane = make_plane(sink)
+    plane.publish(exposure)
+    closing = threading.Thread(target=plane.close, args=(60,))
+    closing.start()
+    try:
+        while plane.publish(exposure).reason != "closed":
+            pass
+        began = time.monotonic()
+        assert plane.close(0.1).pending
+        assert time.monotonic() - began < 10
+    finally:
+        control.release()
+        closing.join()
 
 
 def test_a_record_larger_than_the_queue_is_dropped_as_too_large(

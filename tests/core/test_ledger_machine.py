@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from crashes import crash
 from experiment_framework import (
     DataPlane,
     DataPlaneOptions,
@@ -26,7 +27,7 @@ from experiment_framework import (
     Stats,
     _lifetime,
 )
-from experiment_framework._delivery import delivery, spooling
+from experiment_framework._delivery import delivery, replay
 from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.plugin import Backplane, DeliveryError, QueueFullError, Record, options
 from hypothesis import HealthCheck, settings
@@ -338,13 +339,9 @@ class LedgerMachine(RuleBasedStateMachine):
         parts = self.plane._delivery
         if parts._spooling is not None:
             parts._spooling.stop()
-            if parts._spooling._thread is not None:
-                parts._spooling._thread.join(PATIENCE)
-            spool = parts._spooling._spool
-            spool._syncer.stop()
-            with spool._syncing:
-                spool.after_fork()
-                spool._is_open = False
+            if parts._spooling._replay._thread is not None:
+                parts._spooling._replay._thread.join(PATIENCE)
+            crash(parts._spooling._spool)
         self.hand.die()
         parts.outlet.close(0.0)  # to have its thread gone; what it says is not heard any more
 
@@ -445,8 +442,8 @@ def test_the_accounts_are_right_whatever_happens_in_whatever_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(delivery, "SLICE", 0.005)
-    monkeypatch.setattr(spooling, "SLICE", 0.005)
-    monkeypatch.setattr(spooling, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(replay, "SLICE", 0.005)
+    monkeypatch.setattr(replay, "LONGEST_PAUSE", 0.02)
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(

@@ -5,20 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from experiment_framework import DataPlane, Exposure
+from experiment_framework._measurements import INSTRUMENTS
+from experiment_framework.dataplane_options import DeadLetterOptions, SpoolOptions
 from experiment_framework.metrics import (
     PROMETHEUS_CONTENT_TYPE,
     PrometheusCollector,
     observe,
+    prometheus_name,
     prometheus_text,
 )
+from experiment_framework.plugin import Health
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from sinks import BatchSink, Control
+from sinks import BatchSink, Control, SelfQueueing
 
 MakePlane = Callable[..., DataPlane]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -144,6 +149,93 @@ def test_figures_of_one_collection_add_up(plane: DataPlane) -> None:
     )
     assert (offered.value, dict(offered.attributes or {})) == (settled, {"data_plane": "web"})
     provider.shutdown()
+
+
+EVERY_DETAIL = {
+    "queueFill": 0.5,
+    "oldestPendingAgeSeconds": 3.5,
+    "lastDeliveryAgeSeconds": 4.5,
+    "brokersReachable": 2,
+    "missingTopics": ["a", "b"],
+    "isFatal": True,
+    "producersReplaced": 1,
+}
+
+
+class Detailed(SelfQueueing):
+    """A sink that has all the figures that a client such as Kafka's has."""
+
+    def health(self) -> Health:
+        return Health(details=EVERY_DETAIL)
+
+
+def test_every_figure_of_health_is_shown(make_plane: MakePlane, tmp_path: Path) -> None:
+    letters = DeadLetterOptions(path=tmp_path / "dead.jsonl")
+    spool = SpoolOptions(directory=tmp_path / "spool")
+    plane = make_plane(Detailed(), spool=spool, dead_letters=letters)
+    samples = parsed(prometheus_text(plane))
+    shown = {
+        "queue_fill_ratio": 0.5,
+        "oldest_pending_age_seconds": 3.5,
+        "last_delivery_age_seconds": 4.5,
+        "brokers_reachable": 2,
+        "topics_missing": 2,
+        "client_fatal": 1,
+        "clients_replaced_total": 1,
+        "spool_size_bytes": 0,
+        "spool_fill_ratio": 0,
+        "spool_corrupt": 0,
+        "spool_replayed_total": 0,
+        "dead_letters_written_total": 0,
+        "dead_letters_lost_total": 0,
+        "breaker_open": 0,
+        "ready": 1,
+    }
+    assert {name: value(samples, name) for name in shown} == shown
+
+
+def test_no_figure_is_left_out_of_a_data_plane_that_has_them_all(
+    make_plane: MakePlane, exposure: Exposure, tmp_path: Path
+) -> None:
+    letters = DeadLetterOptions(path=tmp_path / "dead.jsonl")
+    spool = SpoolOptions(directory=tmp_path / "spool")
+    closed = make_plane(BatchSink())
+    closed.close()
+    closed.publish(exposure)  # so that there is a drop
+    plane = make_plane(Detailed(), spool=spool, dead_letters=letters)
+    text = prometheus_text(plane) + prometheus_text(closed, by_variant=True)
+    names = {name for name, _ in parsed(text)}
+    assert {prometheus_name(each) for each in INSTRUMENTS} <= names
+
+
+def test_names_of_applications_that_are_no_identifiers_come_through(
+    make_plane: MakePlane, sink: BatchSink
+) -> None:
+    name = 'a "quoted"\\ name\nof two lines'
+    plane = make_plane(sink)
+    plane.publish(Exposure(experiment_name=name, variant_key="ü", subject_id="s"))
+    plane.flush(5)
+    samples = parsed(prometheus_text({"{web}": plane}, by_variant=True))
+    labels = {"data_plane": "{web}", "event_type": "Exposure", "experiment": name, "variant": "ü"}
+    assert value(samples, "variant_events_total", fate="offered", **labels) == 1
+
+
+@pytest.mark.parametrize("name", ["memory", "file", "kafka"])
+def test_the_age_of_what_waits_is_shown_for_each_backplane(
+    name: str, tmp_path: Path, exposure: Exposure
+) -> None:
+    options: dict[str, object] = {
+        "memory": {},
+        "file": {"path": str(tmp_path / "events.jsonl")},
+        "kafka": {"brokers": ["127.0.0.1:1"]},
+    }[name]
+    backplane = {"type": name, "options": options}
+    declared = {"flushIntervalMs": 3_600_000, "closeTimeoutMs": 100, "backplane": backplane}
+    with DataPlane.from_config({"experimentFramework": {"dataPlane": declared}}) as plane:
+        plane.publish(exposure)
+        text = prometheus_text(plane)
+        assert (b"oldest_pending_age_seconds " in text) == (name != "memory")
+        assert (b"last_delivery_age_seconds " in text) == (name == "memory")
 
 
 @pytest.mark.parametrize(

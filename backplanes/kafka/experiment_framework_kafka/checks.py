@@ -9,7 +9,12 @@ from experiment_framework.plugin import Problem
 from experiment_framework_kafka.additional_config import check_additional_config
 from experiment_framework_kafka.options import KafkaOptions, written_name
 from experiment_framework_kafka.security import check_security
-from experiment_framework_kafka.topics import DEFAULT_TOPICS, OPTION_OF_TYPE, is_topic_name
+from experiment_framework_kafka.topics import (
+    DEFAULT_TOPICS,
+    OPTION_OF_TYPE,
+    TopicNames,
+    is_topic_name,
+)
 
 __all__ = ["check_options"]
 
@@ -29,6 +34,7 @@ def check_options(
     """
     yield from _brokers(options)
     yield from _topics(options)
+    yield from _dead_letter_topic(options)
     yield from _idempotence(options)
     yield from _times_and_sizes(options)
     yield from check_security(options.security, has_token_source=has_token_source)
@@ -73,6 +79,21 @@ def _topics(options: KafkaOptions) -> Iterator[Problem]:
                 involves=(("topic",), _written(path)),
                 suggestion=f"leave out topic or {written_name(path[0])}",
             )
+
+
+def _dead_letter_topic(options: KafkaOptions) -> Iterator[Problem]:
+    name, path = options.dead_letter_topic, ("deadLetterTopic",)
+    if name is None:
+        return
+    if not is_topic_name(name):
+        yield _bad_name(path, name)
+    if name in TopicNames(options).all:
+        yield Problem(
+            message="takes events too: whoever reads them could not tell them from dead letters",
+            path=path,
+            found=name,
+            suggestion=f"use a topic of its own, such as {name}-dead-letters"[:249],
+        )
 
 
 def _bad_name(path: tuple[str, ...], name: str) -> Problem:

@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 from confluent_kafka import KafkaError, Message
 from experiment_framework.plugin import Context, Record
 
@@ -17,7 +18,7 @@ from experiment_framework_kafka.client_call import is_inside_client_call
 from experiment_framework_kafka.errors import is_passing, reason_of
 from experiment_framework_kafka.logs import ClientLog
 
-__all__ = ["Fates"]
+__all__ = ["Fates", "Report"]
 
 _TAKEN_BACK: Final = frozenset(
     {
@@ -38,9 +39,10 @@ class Failure(NamedTuple):
 class Fates:
     """Takes delivery reports inside librdkafka's calls and passes them on.
 
-    A success is passed on at once. Of a failure the data plane may log, so failures wait here
-    until the call is over: a log handler must not run inside it. A record that comes back because
-    its client gave up for good has no fate yet: it waits in the backlog for the next client.
+    They wait here until the call is over: successes are passed on together, which costs less, and
+    of a failure the data plane may log: a log handler must not run inside the call. A record that
+    comes back because its client gave up for good has no fate yet: it waits in the backlog for the
+    next client.
 
     Args:
         context: The data plane.
@@ -50,6 +52,7 @@ class Fates:
         is_idempotent: Whether the client is an idempotent producer.
 
     Attributes:
+        delivered: Records that arrived, of which the data plane does not know yet.
         failed: Records reported as failed so far.
         last_failure: Reason and monotonic time of the latest failure.
         is_closing: Whether there will be no next client.
@@ -74,19 +77,14 @@ class Fates:
         self._backlog = backlog
         self._decode = decode
         self._is_idempotent = is_idempotent
+        self.delivered: deque[Record] = deque()
         self._failures: deque[Failure] = deque()
         self._telling = threading.Lock()
+        self._teller: int | None = None
 
     def __len__(self) -> int:
         """Count the records here that have no fate that the data plane knows of."""
-        return len(self._failures) + len(self._backlog)
-
-    def report(self, record: Record, error: KafkaError | None, _message: Message) -> None:
-        """Take the report of one message that was queued with its record."""
-        if error is None:
-            self._context.delivered(record)
-        else:
-            self._take(record, error)
+        return len(self.delivered) + len(self._failures) + len(self._backlog)
 
     def report_failure(self, error: KafkaError | None, message: Message) -> None:
         """Take the report of a message of which only the failure is reported."""
@@ -95,9 +93,10 @@ class Fates:
             body = message.value() or b""
             if self._decode is not None:
                 body = self._decode(body)
-            self._take(Record.from_body(body), error)
+            self.take_failure(Record.from_body(body), error)
 
-    def _take(self, record: Record, error: KafkaError) -> None:
+    def take_failure(self, record: Record, error: KafkaError) -> None:
+        """Take the report of a message that was given up."""
         if not self.is_closing and self._comes_back(error):
             self._backlog.give_back(record)
         else:
@@ -114,18 +113,34 @@ class Fates:
         self._failures.append(Failure(record, reason, retryable=True))
 
     def tell(self) -> None:
-        """Pass failures on; under a client call, or while somebody else does, they wait.
+        """Pass fates on; under a client call, or while somebody else does, they wait.
 
-        Each is told before it leaves: a record is never neither outstanding nor failed.
+        Each is told before it leaves: a record is never neither outstanding nor settled.
         """
-        while self._failures and not is_inside_client_call():
+        while (self.delivered or self._failures) and not is_inside_client_call():
             if not self._telling.acquire(blocking=False):
                 return
+            self._teller = threading.get_ident()
             try:
+                self._tell_delivered([*self.delivered])
                 if self._failures:
                     self._tell(self._failures[0])
             finally:
+                self._teller = None
                 self._telling.release()
+
+    @property
+    def is_told_here(self) -> bool:
+        """Whether this very thread passes fates on: what that runs would wait for itself."""
+        return self._teller == threading.get_ident()
+
+    def _tell_delivered(self, records: Sequence[Record]) -> None:
+        try:
+            if records:
+                self._context.delivered_all(records)
+        finally:
+            for _ in records:
+                self.delivered.popleft()
 
     def _tell(self, failure: Failure) -> None:
         self.failed += 1
@@ -136,3 +151,21 @@ class Fates:
             self._log.log(logging.ERROR, "a failed delivery could not be reported: %r", error)
         finally:
             self._failures.popleft()
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """Takes the report of one message that was queued with its record.
+
+    There is one for each queued message. The garbage collector does not know of them: it would look
+    at a hundred thousand of them again and again.
+    """
+
+    fates: Fates
+    record: Record
+
+    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+        """Be called by librdkafka's client."""
+        if error is None:
+            self.fates.delivered.append(self.record)
+        else:
+            self.fates.take_failure(self.record, error)

@@ -9,12 +9,13 @@ from typing import Any, Final
 from experiment_framework.plugin import Health
 
 from experiment_framework_kafka.cluster import ANSWER_TIMEOUT, CALM, ClusterView
+from experiment_framework_kafka.dead_letters import DeadLetterTopic
 from experiment_framework_kafka.fates import Fates
 from experiment_framework_kafka.oauth import TokenSource
 from experiment_framework_kafka.producer import KafkaProducer
 from experiment_framework_kafka.succession import Succession
 
-__all__ = ["judge"]
+__all__ = ["judge", "with_dead_letters"]
 
 SLOW: Final = 5.0
 """Seconds beyond ``lingerMs`` that a record may wait before that is worth a look."""
@@ -73,12 +74,32 @@ def judge(
     if fates.last_failure is not None and now - fates.last_failure[1] < RECENT:
         reason, moment = fates.last_failure
         degraded.append(
-            f"{fates.failed} records failed, the last one {now - moment:.0f} s ago: {reason}"
+            f"{fates.failed} deliveries failed, the last one {now - moment:.0f} s ago: {reason}"
         )
     return Health.judge(
         unhealthy=tuple(unhealthy),
         degraded=tuple(degraded),
         details=_details(producer, succession, view, now, fill),
+    )
+
+
+def with_dead_letters(found: Health, letters: DeadLetterTopic) -> Health:
+    """Add what became of dead letters; those that were lost are worth a look for a while."""
+    degraded = found.reasons if found.status == "DEGRADED" else ()
+    if letters.last_loss is not None:
+        reason, moment = letters.last_loss
+        if (ago := time.monotonic() - moment) < RECENT:
+            lost = f"{letters.lost} dead letters were lost"
+            degraded += (f"{lost}, the last one {ago:.0f} s ago: {reason}",)
+    return Health.judge(
+        unhealthy=found.reasons if found.status == "UNHEALTHY" else (),
+        degraded=degraded,
+        details=found.details
+        | {
+            "deadLettersSent": letters.sent,
+            "deadLettersWaiting": letters.waiting,
+            "deadLettersNotSent": letters.lost,
+        },
     )
 
 

@@ -127,6 +127,11 @@ class KafkaOptions:
         default=None, help="A topic of its own per event type, in place of its default name."
     )
     topic_prefix: str | None = option(default=None, help="Put before the five default topic names.")
+    dead_letter_topic: str | None = option(
+        default=None,
+        help="Topic that takes records that can never be delivered, with the reason in a header; "
+        "none by default.",
+    )
     partition_by: PartitionBy = option(
         default="experimentKey",
         help="What records are ordered by: those with the same value share a partition; "

@@ -19,6 +19,7 @@ from experiment_framework.plugin import (
     QueueFullError,
     Record,
     Stored,
+    at_hand,
 )
 
 from experiment_framework_kafka.checks import check_options
@@ -35,6 +36,7 @@ from experiment_framework_kafka.settings import (
 from experiment_framework_kafka.topics import TopicNames
 
 if TYPE_CHECKING:
+    from experiment_framework_kafka.dead_letters import DeadLetterTopic
     from experiment_framework_kafka.service import KafkaService
 
 __all__ = ["KafkaBackplane"]
@@ -70,6 +72,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._topics = TopicNames(options)
         self._encoder: Encoder[Any] | None = None
         self._closed = threading.Event()
+        self._letters: DeadLetterTopic | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -114,10 +117,18 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         importlib.import_module("experiment_framework_kafka.service")
         if self._encoder is not None:
             self._encoder.open(dict(self._topics.by_type))
+        self._letters = self._dead_letter_topic()
 
     def publish(self, record: Record) -> None:
         """Queue one record in librdkafka."""
         self._publish(record)
+
+    def dead_letter(self, record: Record, reason: str) -> bool:
+        """Send a record to the topic for dead letters, where one is declared."""
+        if self._letters is None:
+            return False
+        self._letters.keep(record, reason)
+        return True
 
     def outstanding(self) -> int:
         """Count the records that have no fate yet."""
@@ -127,8 +138,17 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so."""
         return self._service is None or self._service.flush(timeout)
 
+    @at_hand
     def health(self) -> Health:
         """Say how Kafka is doing, from what brokers and reports last said."""
+        found = self._events_health()
+        if self._letters is None:
+            return found
+        from experiment_framework_kafka.health import with_dead_letters
+
+        return with_dead_letters(found, self._letters)
+
+    def _events_health(self) -> Health:
         if self._service is not None:
             return self._service.health()
         if self._closed.is_set():
@@ -136,14 +156,23 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         self._start_aside()
         if self._failed_start is not None:
             return Health.judge(unhealthy=(self._failed_start[0],))
-        return Health.judge(degraded=("the client is being made",))
+        details = {"answered": False}
+        return Health.judge(degraded=("the client is being made",), details=details)
 
     def close(self, timeout: float) -> None:
         """Flush, take back what is left and report it as failed."""
+        deadline = time.monotonic() + timeout
         self._closed.set()
         self._publish = self._first_publish
-        if self._service is not None:
-            self._service.close(timeout)
+        try:
+            if self._service is not None:
+                self._service.close(timeout)
+        except BaseException:
+            deadline = 0.0  # Ctrl-C: whoever asks to stop does not want to wait
+            raise
+        finally:
+            if self._letters is not None:
+                self._letters.close(max(deadline - time.monotonic(), 0.0))
 
     def after_fork(self) -> None:
         """Leave the parent process its client; this process makes its own at first use."""
@@ -152,6 +181,9 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             self._closed = threading.Event()  # whose lock somebody may have held
         if self._service is not None:
             self._service.leave_to_parent()
+        if self._letters is not None and not self._closed.is_set():
+            self._letters.leave_to_parent()
+            self._letters = self._dead_letter_topic()
         self._begin()
 
     def provision(self) -> Iterable[Provisioned]:
@@ -159,7 +191,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         from experiment_framework_kafka.provisioning import provision_topics
 
         settings = self._with_token(admin_settings(self.options))
-        return provision_topics(settings, self._topics.all, self.options.provision)
+        return provision_topics(settings, self._topics.needed, self.options.provision)
 
     def read(self, query: Query) -> Iterator[Stored]:
         """Read records back, oldest first within a partition."""
@@ -231,6 +263,13 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             oauth_token=self._oauth_token,
             use=self._switch_to,
         )
+
+    def _dead_letter_topic(self) -> DeadLetterTopic | None:
+        if self.options.dead_letter_topic is None:
+            return None
+        from experiment_framework_kafka.dead_letters import DeadLetterTopic
+
+        return DeadLetterTopic(self.options, self._topics, self._oauth_token)
 
     def _switch_to(self, publish: Callable[[Record], None]) -> None:
         if not self._closed.is_set():

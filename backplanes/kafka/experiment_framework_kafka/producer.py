@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -20,8 +19,10 @@ from experiment_framework.plugin import (
 
 from experiment_framework_kafka.client_call import client_call, is_inside_client_call
 from experiment_framework_kafka.errors import describe, error_of, reason_of
-from experiment_framework_kafka.fates import Fates
+from experiment_framework_kafka.fates import Fates, Report
+from experiment_framework_kafka.flushing import Flusher
 from experiment_framework_kafka.logs import ClientLog
+from experiment_framework_kafka.making import making_client
 from experiment_framework_kafka.partitioning import ANY_PARTITION, KeyRule, RoundRobin
 from experiment_framework_kafka.progress import Progress
 from experiment_framework_kafka.timestamps import LONG_AGO, latest_day, message_time
@@ -137,13 +138,14 @@ class KafkaProducer:
         }
         if not report_each:
             handlers["on_delivery"] = fates.report_failure
-        with client_call():
+        with making_client():
             self.client = Producer({**settings, **handlers}, logger=log)
         self.publish = self._make_publish(key_of, encoder, report_each=report_each)
         self._poller = threading.Thread(
             target=self._serve, name="experiment-kafka-poll", daemon=True
         )
         self._poller.start()
+        self._flusher = Flusher(self._flush_aside)
 
     def outstanding(self) -> int:
         """Count the records that have no fate yet.
@@ -159,7 +161,7 @@ class KafkaProducer:
         produce: Callable[..., None] = self.client.produce
         topics = self._topics.by_type
         next_partition = self._round_robin.next
-        report = self._fates.report
+        fates = self._fates
         encode = None if encoder is None else encoder.encode
         day = LONG_AGO
 
@@ -178,7 +180,7 @@ class KafkaProducer:
                 key, partition = None, next_partition(topic)
             else:
                 key, partition = key_of(record), ANY_PARTITION
-            callback = partial(report, record) if report_each else None
+            callback = Report(fates, record) if report_each else None
             body, headers = record.body, record.headers()
             if encode is not None:
                 body, more = encode(record, topic)
@@ -302,25 +304,35 @@ class KafkaProducer:
             if time.monotonic() >= deadline:
                 self._purge()
             self.poll(SLICE)
+        self._flusher.stop(0)
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds; say whether it was so.
 
-        Below a client call there is nothing to wait for: this very thread serves the reports.
+        Below a client call, or a log handler that is told of a failure, there is nothing to wait
+        for: this very thread serves the reports.
         """
-        if is_inside_client_call():
+        if is_inside_client_call() or self._fates.is_told_here:
             return False
         deadline = time.monotonic() + timeout
         while True:
-            left = self._flush(max(min(deadline - time.monotonic(), SLICE), 0.0))
+            outstanding = self._flush(0.0)
             self._fates.tell()
             # Asked again, the client would count what others have published since.
-            if not left and not len(self._fates):
+            if not outstanding and not len(self._fates):
                 return True
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return False
-            if not left:
-                time.sleep(BRIEFLY)  # others tell fates, or wait for a new client
+            if outstanding:
+                self._flusher.wait(min(left, SLICE))
+            else:
+                time.sleep(min(left, BRIEFLY))  # others tell fates, or wait for a new client
+
+    def hurry(self, timeout: float) -> None:
+        """Send what waits for its batch to fill, and serve reports, at most ``timeout`` seconds."""
+        self._flusher.wait(timeout)
+        self.poll()
 
     def _flush(self, timeout: float) -> int:
         try:
@@ -329,6 +341,13 @@ class KafkaProducer:
         except KafkaException as error:
             self._note_fatal(error)
             return len(self.client)
+
+    def _flush_aside(self, timeout: float) -> None:
+        """Wait inside librdkafka on a thread that must outlive any report."""
+        try:
+            self._flush(timeout)
+        except Exception as error:  # noqa: BLE001  # as said above
+            self._log.log(logging.ERROR, "serving delivery reports failed: %r", error)
 
     def close(self, timeout: float) -> None:
         """Flush within the budget; take back what is left, which is reported as failed."""
@@ -343,6 +362,7 @@ class KafkaProducer:
                 self._stopping.set()
                 if threading.current_thread() is not self._poller:
                     self._poller.join(2 * SLICE)
+                self._flusher.stop(2 * SLICE)
                 # They refer to this object: whoever lets go of one lets go of all.
                 self.publish = refuse
                 self.hold = None

@@ -78,7 +78,7 @@ class KafkaService:
             is_idempotent=options.enable_idempotence,
         )
         self._tokens = None if oauth_token is None else TokenSource(oauth_token, self._log)
-        self._view = ClusterView(topics.all)
+        self._view = ClusterView(topics.needed)
         self._progress = Progress()
         self._round_robin = RoundRobin()
         self._switching = threading.Lock()
@@ -168,8 +168,9 @@ class KafkaService:
         """Say what records wait for, as far as that is known."""
         if self._succession.failure is not None:
             return self._succession.failure
-        if self._view.missing:
-            return f"no such topic: {', '.join(self._view.missing)}"
+        missing = [name for name in self._view.missing if name in self._topics.all]
+        if missing:
+            return f"no such topic: {', '.join(missing)}"
         silence = self._complaints.latest or self._view.error
         return silence or "the time to close was too short for them"
 

@@ -213,7 +213,7 @@ class Succession:
         while len(heir.client) and heir.complaints.fatal is None:
             if self._stopping.is_set():
                 return False
-            heir.poll(SLICE)
+            heir.hurry(SLICE)
             self._give_up_late_ones()
         return heir.complaints.fatal is None
 

@@ -44,6 +44,7 @@ class TopicNames:
         by_type: The topic of any event type, by the type's wire name; the five known ones are its
             items. An event type of a newer version gets a topic that is named as theirs are.
         all: Every topic that the five event types go to, each once.
+        needed: Every topic that has to be there: those, and the one for dead letters.
     """
 
     def __init__(self, options: KafkaOptions) -> None:
@@ -60,6 +61,8 @@ class TopicNames:
             unified=options.topic,
         )
         self.all = tuple(dict.fromkeys(self.by_type.values()))
+        dead_letters = options.dead_letter_topic
+        self.needed = self.all if dead_letters is None else (*self.all, dead_letters)
 
     def of_types(self, event_types: Collection[str] | None) -> tuple[str, ...]:
         """Give the topics of some event types, each once; of all five for None."""

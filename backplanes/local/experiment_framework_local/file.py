@@ -18,6 +18,7 @@ from experiment_framework.plugin import (
     Record,
     Retryable,
     Stored,
+    at_hand,
     option,
     options,
 )
@@ -143,6 +144,7 @@ class FileBackplane(Backplane[FileOptions]):
         except OSError as error:
             self._trouble = self._describe(error)
 
+    @at_hand
     def health(self) -> Health:
         """Say how the last write went; the disk is not touched for it."""
         appender, compressor = self._appender, self._compressor

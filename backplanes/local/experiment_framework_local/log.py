@@ -12,6 +12,7 @@ from experiment_framework.plugin import (
     Health,
     Permanent,
     Record,
+    at_hand,
     option,
     options,
 )
@@ -60,6 +61,7 @@ class LoggingBackplane(Backplane[LoggingOptions]):
         for record in records:
             self._logger.log(self._level, "%s", record.body.decode(), extra=_attributes(record))
 
+    @at_hand
     def health(self) -> Health:
         """Say whether the logger lets the events through."""
         obstacle = self._obstacle()

@@ -15,6 +15,7 @@ from experiment_framework.plugin import (
     QueueFullError,
     Record,
     Stored,
+    at_hand,
     decode,
     option,
     options,
@@ -55,6 +56,7 @@ class MemoryBackplane(Backplane[MemoryOptions]):
         self._records: list[Record] = []
         self._changed = threading.Condition()
         self._closed = False
+        self._last_delivery: float | None = None
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -77,6 +79,7 @@ class MemoryBackplane(Backplane[MemoryOptions]):
             if len(self._records) >= self.options.max_records:
                 raise QueueFullError(f"maxRecords is {self.options.max_records}: all are taken")
             self._records.append(record)
+            self._last_delivery = time.monotonic()
             self._changed.notify_all()
         if self._context is not None and self._context.report_each:
             self._context.delivered(record)
@@ -85,17 +88,20 @@ class MemoryBackplane(Backplane[MemoryOptions]):
         """Answer 0: a record is kept before ``publish`` returns."""
         return 0
 
+    @at_hand
     def health(self) -> Health:
         """Say how full it is."""
         kept, limit = len(self._records), self.options.max_records
         is_full = kept >= limit
         nearly = kept >= limit * _NEARLY_FULL and not is_full
+        last = self._last_delivery
+        age = None if last is None else round(time.monotonic() - last, 3)
         return Health.judge(
             unhealthy=(f"full: further records are refused, maxRecords is {limit}",)
             if is_full
             else (),
             degraded=(f"{kept} of {limit} records (maxRecords) are taken",) if nearly else (),
-            details={"records": kept, "maxRecords": limit},
+            details={"records": kept, "maxRecords": limit, "lastDeliveryAgeSeconds": age},
         )
 
     def close(self) -> None:

@@ -41,11 +41,11 @@ def command(
 ) -> None:
     """Ask whether the backplane that FILE declares is up.
 
-    Answers as soon as it is healthy, and with the last verdict when the time is over. A spool that
-    FILE declares is looked at only.
+    Answers as soon as it is healthy, or degraded without --strict, and with the last verdict when
+    the time is over. A spool that FILE declares is looked at only.
     """
     with open_plane(config, notes=None) as plane:
-        health = _verdict(plane, timeout)
+        health = _verdict(plane, timeout, strict=strict)
     spool = spool_of(config)
     if spool is not None:
         from experiment_framework._cli.spool_health import with_spool
@@ -55,13 +55,13 @@ def command(
         print_json(health)
     else:
         _show(health)
-    ctx.exit(0 if health.is_healthy or (health.status == "DEGRADED" and not strict) else 1)
+    ctx.exit(0 if _is_good(health, strict=strict) else 1)
 
 
-def _verdict(plane: DataPlane, timeout: float) -> Health:
+def _verdict(plane: DataPlane, timeout: float, *, strict: bool) -> Health:
     deadline = time.monotonic() + timeout
     health = plane.health()
-    while not health.is_healthy and time.monotonic() < deadline:
+    while not _is_good(health, strict=strict) and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         health = plane.health()
     if health.details.get("answered") is False:
@@ -70,6 +70,12 @@ def _verdict(plane: DataPlane, timeout: float) -> Health:
             health, status="UNHEALTHY", message=never, reasons=(never, *health.reasons)
         )
     return health
+
+
+def _is_good(health: Health, *, strict: bool) -> bool:
+    if health.status == "DEGRADED" and not strict:
+        return health.details.get("answered") is not False
+    return health.is_healthy
 
 
 def _show(health: Health) -> None:

@@ -44,18 +44,21 @@ def open_plane(
         room_timeout: Seconds that ``publish`` waits for room, whatever ``failureMode`` says; None
             leaves it to the configuration.
         with_spool: Whether the spool that is declared is used: the plane adopts and sends what dead
-            processes have left in it. Without it the disk is not touched.
+            processes have left in it. Without it the disk is not touched, and there are no dead
+            letters: what is read from them to be published would be added to them without an end.
     """
     config = load(path)
     chosen, options = _part(config)
     plugin, plugin_options = chosen.plugin, chosen.options
     if not with_spool:
         plugin_options = without_disks(plugin_options)
-        changes: dict[str, Any] = {"spool": None, "failure_mode": "drop"}
+        changes: dict[str, Any] = {"spool": None, "failure_mode": "drop", "dead_letters": None}
         if room_timeout is not None:
             changes |= {"failure_mode": "block", "block_timeout_ms": round(room_timeout * 1000)}
         options = attrs.evolve(options, **changes)  # type: ignore[misc]  # mypy does not see that @options is attrs
     hooks = plugin.create(plugin_options)
+    if not with_spool:
+        hooks = attrs.evolve(hooks, dead_letter=None)
     with (
         _ended_by_sigterm(),
         logs_to(notes),

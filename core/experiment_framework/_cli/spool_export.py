@@ -19,24 +19,30 @@ from experiment_framework._cli.spool_source import (
     RecordReader,
     declared_spool,
     filter_options,
+    is_read_at_once,
     number,
     query_of,
+    tell_unreadable,
 )
 from experiment_framework._cli.terminal import console, errors
-from experiment_framework._delivery.spool.inspection import Waiting
+from experiment_framework._delivery.spool.inspection import Inspection, Waiting
 
 __all__ = ["command"]
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What was written, and how many records could not be read."""
+    """What was written, how many records could not be read, and which folders and files."""
 
     output: str
     records: int
     lost: int
+    unreadable: list[str]
 
 
-@click.command(epilog=exit_codes(failed="records cannot be read"))
+@click.command(
+    short_help="Write the records that wait as JSON Lines.",
+    epilog=exit_codes(failed="records, folders or files cannot be read, or OUTPUT not be written"),
+)
 @config_argument
 @click.argument(
     "output", metavar="[OUTPUT]", default="-", type=click.Path(dir_okay=False, allow_dash=True)
@@ -63,19 +69,20 @@ def command(
     as JSON, on standard error where the records are on standard output.
     """
     is_apart = output != "-"
-    directory = declared_spool(config).directory
-    reader = RecordReader(directory, is_quiet=not is_apart and console().is_terminal)
+    inspection = Inspection(declared_spool(config).directory)
+    reader = RecordReader(inspection, is_quiet=not is_apart and is_read_at_once())
     records = reader.records(query_of(experiment, variant, types))
     with _opened(output, force=force) as stream:
         written = _write(itertools.islice(records, limit), stream)
     if as_json:
-        summary = Summary(output, written, reader.lost)
+        summary = Summary(output, written, reader.lost, inspection.unreadable)
         click.echo(msgspec.json.encode(summary), err=not is_apart)
     else:
         (console() if is_apart else errors()).print(f"{number(written)} records exported")
     if reader.lost:
         errors().print(f"{number(reader.lost)} records cannot be read", style="yellow")
-    ctx.exit(1 if reader.lost else 0)
+    is_partial = tell_unreadable(inspection)
+    ctx.exit(1 if reader.lost or is_partial else 0)
 
 
 def _write(records: Iterable[Waiting], stream: BinaryIO) -> int:
@@ -93,12 +100,17 @@ def _opened(output: str, *, force: bool) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     try:  # Path.open takes no opener
-        with open(output, "wb" if force else "xb", opener=_private) as stream:
-            yield stream
+        stream = open(output, "wb" if force else "xb", opener=_private)  # noqa: SIM115  # closed below
     except FileExistsError as error:
         raise click.UsageError(f"{output} is there already; --force writes over it") from error
     except OSError as error:
         raise click.FileError(output, error.strerror) from error
+    try:
+        with stream:
+            yield stream
+    except OSError as error:
+        message = f"not all records are in {output}: {error.strerror}"
+        raise click.ClickException(message) from error
 
 
 def _private(path: str, flags: int) -> int:

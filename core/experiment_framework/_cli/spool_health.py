@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiment_framework._cli.spool_ls import Row, rows_of
 from experiment_framework._cli.spool_source import number
-from experiment_framework._delivery.spool.inspection import kept_aside
+from experiment_framework._delivery.spool.inspection import Inspection
 from experiment_framework.errors import SpoolError
 from experiment_framework.health import Health
 
@@ -18,9 +18,10 @@ __all__ = ["with_spool"]
 
 def with_spool(health: Health, spool: SpoolOptions) -> Health:
     """Add what waits on disk, of processes that run and of dead ones."""
+    inspection = Inspection(spool.directory)
     try:
-        aside = kept_aside(spool.directory)
-        rows = rows_of(spool.directory, aside)
+        aside = inspection.kept_aside()
+        rows = rows_of(inspection, aside)
     except SpoolError as error:
         return _joined(health, (str(error),), {})
     details: dict[str, Any] = {
@@ -30,7 +31,11 @@ def with_spool(health: Health, spool: SpoolOptions) -> Health:
         "spoolCorrupt": len(aside),
         "oldestSpooledAgeSeconds": max((row.oldest_age_seconds or 0.0 for row in rows), default=0),
     }
-    return _joined(health, tuple(_reasons(rows, spool)), details)
+    reasons = _reasons(rows, spool)
+    if unreadable := inspection.unreadable:
+        details["spoolUnreadable"] = count = len(unreadable)
+        reasons.append(f"{number(count)} folders or files cannot be read: {unreadable[0]}")
+    return _joined(health, tuple(reasons), details)
 
 
 def _reasons(rows: list[Row], spool: SpoolOptions) -> list[str]:
@@ -41,8 +46,8 @@ def _reasons(rows: list[Row], spool: SpoolOptions) -> list[str]:
         reasons.append(f"{number(running)} records of running processes wait on disk")
     if left := _records([row for row in rows if not row.alive]):
         reasons.append(
-            f"{number(left)} records of dead processes wait on disk: the next process sends them, "
-            "or `experiment spool replay`"
+            f"{number(left)} records of dead processes wait on disk: a process that starts sends "
+            "them, or `experiment spool replay`"
         )
     return reasons
 

@@ -11,15 +11,16 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
-from experiment_framework._cli.spool_source import age_of, declared_spool, number, progress, size
-from experiment_framework._cli.terminal import clean, console, print_json, print_table, table
-from experiment_framework._delivery.spool.inspection import (
-    Folder,
-    KeptAside,
-    folders_in,
-    kept_aside,
-    segments_of,
+from experiment_framework._cli.spool_source import (
+    age_of,
+    declared_spool,
+    number,
+    progress,
+    size,
+    tell_unreadable,
 )
+from experiment_framework._cli.terminal import clean, console, print_json, print_table, table
+from experiment_framework._delivery.spool.inspection import Folder, Inspection, KeptAside
 
 __all__ = ["Row", "command", "rows_of"]
 
@@ -38,21 +39,30 @@ class Row(msgspec.Struct, frozen=True, rename="camel"):
     corrupt: int
 
 
-@click.command(epilog=exit_codes(failed="the directory cannot be read"))
+@click.command(
+    short_help="List what waits, and of which processes.",
+    epilog=exit_codes(failed="the directory, or folders or files in it, cannot be read"),
+)
 @config_argument
 @json_option
-def command(config: Path, *, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
     """List the folder of each process: whether it runs, and what waits there.
 
     Corrupt is how many damaged stretches were found so far and kept aside; `experiment spool
     verify` looks for them.
     """
-    directory = declared_spool(config).directory
-    aside = kept_aside(directory)
-    rows = rows_of(directory, aside)
+    inspection = Inspection(declared_spool(config).directory)
+    aside = inspection.kept_aside()
+    rows = rows_of(inspection, aside)
     if as_json:
-        print_json(_document(directory, rows, aside))
-        return
+        print_json(_document(inspection, rows, aside))
+    else:
+        _show(inspection, rows, aside)
+    ctx.exit(1 if tell_unreadable(inspection) else 0)
+
+
+def _show(inspection: Inspection, rows: list[Row], aside: list[KeptAside]) -> None:
     made = table("Folder", "Process", "Segments", "Records", "Size", "Oldest", "Corrupt")
     for row in rows:
         made.add_row(
@@ -67,7 +77,7 @@ def command(config: Path, *, as_json: bool) -> None:
     out = console()
     if rows:
         print_table(out, made)
-    out.print(f"{number(sum(row.records for row in rows))} records in {directory.absolute()}")
+    out.print(f"{number(sum(row.records for row in rows))} records in {inspection.directory}")
     if aside:
         kept = sum(file.size for file in aside)
         out.print(
@@ -75,27 +85,27 @@ def command(config: Path, *, as_json: bool) -> None:
         )
 
 
-def rows_of(directory: Path, aside: list[KeptAside]) -> list[Row]:
+def rows_of(inspection: Inspection, aside: list[KeptAside]) -> list[Row]:
     """Look at every folder.
 
     Raises:
         SpoolError: The directory cannot be read.
     """
-    folders = folders_in(directory)
+    folders = inspection.folders()
     with progress("looking", len(folders), unit="folders") as advance:
         rows = []
         for folder in folders:
-            rows.append(_row(folder, aside))
+            rows.append(_row(inspection, folder, aside))
             advance(1)
     return rows
 
 
-def _row(folder: Folder, aside: list[KeptAside]) -> Row:
-    views = list(segments_of(folder))
+def _row(inspection: Inspection, folder: Folder, aside: list[KeptAside]) -> Row:
+    views = list(inspection.segments(folder))
     oldest = next((moment for view in views if (moment := view.oldest())), None)
     age = None
     if oldest is not None:
-        age = round((datetime.now(UTC) - oldest).total_seconds(), 3)
+        age = max(round((datetime.now(UTC) - oldest).total_seconds(), 3), 0.0)
     return Row(
         folder=folder.name,
         process_id=folder.process_id,
@@ -109,13 +119,14 @@ def _row(folder: Folder, aside: list[KeptAside]) -> Row:
     )
 
 
-def _document(directory: Path, rows: list[Row], aside: list[KeptAside]) -> dict[str, object]:
+def _document(inspection: Inspection, rows: list[Row], aside: list[KeptAside]) -> dict[str, object]:
     return {
-        "directory": str(directory.absolute()),
+        "directory": str(inspection.directory),
         "folders": rows,
         "records": sum(row.records for row in rows),
         "bytes": sum(row.bytes for row in rows),
         "keptAside": {"files": len(aside), "bytes": sum(file.size for file in aside)},
+        "unreadable": inspection.unreadable,
     }
 
 

@@ -10,15 +10,17 @@ import msgspec
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
-from experiment_framework._cli.spool_source import declared_spool, number, progress, size
-from experiment_framework._cli.terminal import print_json
-from experiment_framework._delivery.spool.inspection import (
-    KeptAside,
-    folders_in,
-    kept_aside,
-    remove_orphan,
-    segments_of,
+from experiment_framework._cli.spool_source import (
+    declared_spool,
+    number,
+    progress,
+    size,
+    tell_unreadable,
 )
+from experiment_framework._cli.terminal import clean, errors, print_json
+from experiment_framework._delivery.spool.home import remove_orphan
+from experiment_framework._delivery.spool.inspection import Inspection, KeptAside
+from experiment_framework.errors import SpoolError
 
 __all__ = ["command"]
 
@@ -41,6 +43,8 @@ class Purged(msgspec.Struct, rename="camel"):
         bytes: How long their segments were.
         kept_aside_files: How many files of damaged bytes are gone.
         taken_over: Folders that a process has adopted in the meantime: they are untouched.
+        left: Why the others are there still, at least in part.
+        unreadable: Folders and files that could not be read: what they are in is untouched.
     """
 
     directory: str
@@ -49,9 +53,13 @@ class Purged(msgspec.Struct, rename="camel"):
     bytes: int = 0
     kept_aside_files: int = 0
     taken_over: list[str] = msgspec.field(default_factory=list)
+    left: list[str] = msgspec.field(default_factory=list)
+    unreadable: list[str] = msgspec.field(default_factory=list)
 
 
-@click.command(epilog=exit_codes(failed="nothing was deleted, because the answer was no"))
+@click.command(
+    epilog=exit_codes(failed="not all was deleted or could be read, or the answer was no")
+)
 @config_argument
 @click.option("--corrupt", is_flag=True, help="Delete damaged bytes that were kept aside, too.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -61,32 +69,44 @@ def command(ctx: click.Context, config: Path, *, corrupt: bool, yes: bool, as_js
     """Delete what processes that are dead have left, for good.
 
     Their records are never delivered then: `experiment spool export` copies them first. What
-    belongs to processes that run stays.
+    belongs to processes that run stays, and so does a folder in which anything cannot be read or is
+    no file of a spool.
     """
-    directory = declared_spool(config).directory
-    orphans = _orphans(directory)
-    aside = kept_aside(directory) if corrupt else []
+    inspection = Inspection(declared_spool(config).directory)
+    directory = inspection.directory
+    orphans = _orphans(inspection)
+    aside = inspection.kept_aside() if corrupt else []
+    is_partial = tell_unreadable(inspection)
     if not yes and (orphans or aside) and not _is_confirmed(directory, orphans, aside):
         click.echo("nothing was deleted", err=True)
         ctx.exit(1)
     purged = _purge(directory, orphans, aside)
+    purged.unreadable = inspection.unreadable
     if as_json:
         print_json(purged)
     else:
         _show(purged)
+    for reason in purged.left:
+        errors().print(clean(reason), style="yellow")
+    ctx.exit(1 if purged.left or is_partial else 0)
 
 
-def _orphans(directory: Path) -> list[Orphan]:
+def _orphans(inspection: Inspection) -> list[Orphan]:
+    """Find what dead processes have left, as far as all of it can be read."""
     found: dict[str, Orphan] = {}
-    for folder in folders_in(directory):
+    for folder in inspection.folders():
         if folder.is_alive:
             continue
         outer = Path(folder.name).parts[0]
         orphan = found.setdefault(outer, Orphan(outer))
-        for view in segments_of(folder):
+        for view in inspection.segments(folder):
             orphan.records += view.records
             orphan.bytes += view.size
-    return list(found.values())
+    return [
+        orphan
+        for name, orphan in found.items()
+        if inspection.could_read(inspection.directory / name)
+    ]
 
 
 def _is_confirmed(directory: Path, orphans: list[Orphan], aside: list[KeptAside]) -> bool:
@@ -96,27 +116,38 @@ def _is_confirmed(directory: Path, orphans: list[Orphan], aside: list[KeptAside]
     length = sum(orphan.bytes for orphan in orphans)
     click.echo(
         f"{number(records)} records of {number(len(orphans))} dead processes, {size(length)}, and "
-        f"{number(len(aside))} files of damaged bytes in {directory.absolute()}",
+        f"{number(len(aside))} files of damaged bytes in {directory}",
         err=True,
     )
     return click.confirm("Delete them for good?", err=True)
 
 
 def _purge(directory: Path, orphans: list[Orphan], aside: list[KeptAside]) -> Purged:
-    purged = Purged(str(directory.absolute()))
+    purged = Purged(str(directory))
     with progress("deleting", len(orphans), unit="folders") as advance:
         for orphan in orphans:
-            if remove_orphan(directory.absolute(), orphan.folder):
-                purged.folders.append(orphan.folder)
-                purged.records += orphan.records
-                purged.bytes += orphan.bytes
-            else:
-                purged.taken_over.append(orphan.folder)
+            try:
+                _remove(directory, orphan, purged)
+            except SpoolError as error:
+                purged.left.append(str(error))
             advance(1)
     for file in aside:
-        file.path.unlink(missing_ok=True)
-        purged.kept_aside_files += 1
+        try:
+            file.path.unlink(missing_ok=True)
+        except OSError as error:
+            purged.left.append(f"{file.path}: {error.strerror}")
+        else:
+            purged.kept_aside_files += 1
     return purged
+
+
+def _remove(directory: Path, orphan: Orphan, purged: Purged) -> None:
+    if remove_orphan(directory, orphan.folder):
+        purged.folders.append(orphan.folder)
+        purged.records += orphan.records
+        purged.bytes += orphan.bytes
+    else:
+        purged.taken_over.append(orphan.folder)
 
 
 def _show(purged: Purged) -> None:

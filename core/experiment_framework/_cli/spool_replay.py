@@ -14,9 +14,14 @@ from rich.text import Text
 from experiment_framework._cli.help import INTERRUPTED, exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
-from experiment_framework._cli.spool_source import declared_spool, number, progress
+from experiment_framework._cli.spool_source import (
+    declared_spool,
+    number,
+    progress,
+    tell_unreadable,
+)
 from experiment_framework._cli.terminal import console, errors, facts, print_json, print_table
-from experiment_framework._delivery.spool.inspection import folders_in, segments_of
+from experiment_framework._delivery.spool.inspection import Inspection
 from experiment_framework._termination import TERMINATED, Terminated
 
 if TYPE_CHECKING:
@@ -43,6 +48,7 @@ class Summary(msgspec.Struct, kw_only=True, rename="camel"):
         dropped: Those that could not be sent, by reason.
         remaining: Those that wait on disk still, for the next replay or process.
         running: Records that running processes have; they send them themselves.
+        unreadable: Folders and files that could not be read.
     """
 
     recovered: int = 0
@@ -51,14 +57,20 @@ class Summary(msgspec.Struct, kw_only=True, rename="camel"):
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     remaining: int = 0
     running: int = 0
+    unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
     def is_success(self) -> bool:
-        """Whether everything that was taken over has arrived."""
-        return not (self.failed or self.dropped or self.remaining)
+        """Whether everything that was there has arrived."""
+        return not (self.failed or self.dropped or self.remaining or self.unreadable)
 
 
-@click.command(epilog=exit_codes(done="all were delivered", failed="records were not delivered"))
+@click.command(
+    epilog=exit_codes(
+        done="all were delivered",
+        failed="records were not delivered, or folders or files cannot be read",
+    )
+)
 @config_argument
 @timeout_option(60.0, text="Longest wait for all to be delivered.")
 @json_option
@@ -69,9 +81,10 @@ def command(ctx: click.Context, config: Path, *, timeout: float, as_json: bool) 
     Records keep their event ids. What is not delivered in time stays on disk. Records of processes
     that run are left to them.
     """
-    directory = declared_spool(config).directory
-    orphaned, running = _waiting(directory)
-    summary = Summary(remaining=orphaned, running=running)
+    inspection = Inspection(declared_spool(config).directory)
+    orphaned, running = _waiting(inspection)
+    unreadable = inspection.unreadable
+    summary = Summary(remaining=orphaned, running=running, unreadable=unreadable)
     ended_by: BaseException | None = None
     if orphaned:
         try:
@@ -81,15 +94,16 @@ def command(ctx: click.Context, config: Path, *, timeout: float, as_json: bool) 
     if as_json:
         print_json(summary)
     else:
-        _show(summary, timeout)
+        _show(summary, f"not delivered in {timeout:g} s" if ended_by is None else "interrupted")
+    tell_unreadable(inspection)
     ctx.exit(_exit_code(summary, ended_by))
 
 
-def _waiting(directory: Path) -> tuple[int, int]:
+def _waiting(inspection: Inspection) -> tuple[int, int]:
     """Count the records of dead and of running processes."""
     counts = [0, 0]
-    for folder in folders_in(directory):
-        counts[folder.is_alive] += sum(view.records for view in segments_of(folder))
+    for folder in inspection.folders():
+        counts[folder.is_alive] += sum(view.records for view in inspection.segments(folder))
     return counts[0], counts[1]
 
 
@@ -143,14 +157,14 @@ def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:
     return 0 if summary.is_success else 1
 
 
-def _show(summary: Summary, timeout: float) -> None:
+def _show(summary: Summary, why: str) -> None:
     rows = {"taken over": number(summary.recovered), "delivered": number(summary.delivered)}
     if summary.failed:
         rows["failed"] = number(summary.failed)
     for reason, count in summary.dropped.items():
         rows[f"dropped, {reason}"] = number(count)
     if summary.remaining:
-        rows["remaining"] = f"{number(summary.remaining)}  on disk, not delivered in {timeout:g} s"
+        rows["remaining"] = f"{number(summary.remaining)}  on disk, {why}"
     if summary.running:
         rows["left alone"] = f"{number(summary.running)}  of processes that run"
     print_table(console(), facts({name: Text(text) for name, text in rows.items()}))

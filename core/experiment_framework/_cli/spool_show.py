@@ -14,18 +14,20 @@ from experiment_framework._cli.spool_source import (
     RecordReader,
     declared_spool,
     filter_options,
+    is_read_at_once,
     number,
     query_of,
+    tell_unreadable,
 )
 from experiment_framework._cli.terminal import clean, console, errors
-from experiment_framework._delivery.spool.inspection import Waiting
+from experiment_framework._delivery.spool.inspection import Inspection, Waiting
 from experiment_framework.envelope import decode
 from experiment_framework.errors import DecodeError
 
 __all__ = ["command"]
 
 
-@click.command(epilog=exit_codes(failed="records cannot be read"))
+@click.command(epilog=exit_codes(failed="records, or folders or files, cannot be read"))
 @config_argument
 @filter_options
 @json_option
@@ -45,7 +47,8 @@ def command(
     With --json each line is an envelope: `experiment publish` reads them.
     """
     out, notes = console(), errors()
-    reader = RecordReader(declared_spool(config).directory, is_quiet=out.is_terminal)
+    inspection = Inspection(declared_spool(config).directory)
+    reader = RecordReader(inspection, is_quiet=is_read_at_once())
     records = reader.records(query_of(experiment, variant, types))
     count = 0
     for count, waiting in enumerate(itertools.islice(records, limit), 1):  # noqa: B007  # counted to its end
@@ -60,7 +63,8 @@ def command(
         notes.print("there are no such records", style="dim")
     if reader.lost:
         notes.print(f"{number(reader.lost)} records cannot be read", style="yellow")
-    ctx.exit(1 if reader.lost else 0)
+    is_partial = tell_unreadable(inspection)
+    ctx.exit(1 if reader.lost or is_partial else 0)
 
 
 def _unshowable(waiting: Waiting, error: DecodeError) -> str:

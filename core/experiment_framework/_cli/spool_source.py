@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,10 +19,9 @@ from experiment_framework._cli.planes import spool_of
 from experiment_framework._cli.terminal import clean, errors
 from experiment_framework._delivery.spool.inspection import (
     Damage,
+    Inspection,
     SegmentView,
     Waiting,
-    folders_in,
-    segments_of,
 )
 from experiment_framework.events import EVENT_TYPES
 from experiment_framework.plugin.backplane import Query
@@ -34,16 +36,19 @@ __all__ = [
     "age_of",
     "declared_spool",
     "filter_options",
+    "is_read_at_once",
     "number",
     "progress",
     "query_of",
     "size",
+    "tell_unreadable",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-_SHOWN_DAMAGES: Final = 20
+_SHOWN: Final = 20
+"""Of damages, and of what cannot be read, at most."""
 
 
 def declared_spool(config: Path) -> SpoolOptions:
@@ -87,31 +92,38 @@ def query_of(experiment: str | None, variant: str | None, types: tuple[str, ...]
     )
 
 
+def is_read_at_once() -> bool:
+    """Say whether somebody may see what is printed while it is: a terminal, or a pipe's reader.
+
+    A pager and a progress bar would write over each other.
+    """
+    try:
+        return not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # a stream of a test, or one that was closed
+        return True
+
+
 class RecordReader:
     """Reads the records of a spool that wait, oldest first; notes what is damaged.
 
     Args:
-        directory: The declared one.
-        is_quiet: Show no progress: what is read goes to the terminal at the same time.
+        inspection: Of the spool.
+        is_quiet: Show no progress: what is read may go to the terminal at the same time.
 
     Attributes:
         lost: How many records that wait turned out to be unreadable.
     """
 
-    def __init__(self, directory: Path, *, is_quiet: bool) -> None:
-        folders = folders_in(directory)
+    def __init__(self, inspection: Inspection, *, is_quiet: bool) -> None:
+        views = (view for folder in inspection.folders() for view in inspection.segments(folder))
         self.lost = 0
         self._is_quiet = is_quiet
-        self._views = [view for folder in folders for view in segments_of(folder) if view.records]
+        self._views = [view for view in views if view.records]
         self._notes = errors()
         self._damages = 0
 
     def records(self, query: Query) -> Iterator[Waiting]:
-        """Give those that are asked for.
-
-        Raises:
-            SpoolError: The disk cannot be read.
-        """
+        """Give those that are asked for."""
         total = sum(view.size for view in self._views)
         with progress("reading", total, is_quiet=self._is_quiet) as advance:
             for view in self._views:
@@ -128,7 +140,7 @@ class RecordReader:
 
     def _note(self, damage: Damage) -> None:
         self._damages += 1
-        if self._damages > _SHOWN_DAMAGES:
+        if self._damages > _SHOWN:
             return
         place = clean(f"{damage.segment}@{damage.start}")
         text = f"{place}: {damage.end - damage.start} bytes skipped: {_KINDS[damage.kind]}"
@@ -140,6 +152,18 @@ _KINDS: Final = {
     "cutShort": "a write that was cut short",
     "noEnvelope": "it is no envelope",
 }
+
+
+def tell_unreadable(inspection: Inspection) -> bool:
+    """Say which folders and files could not be read; False where all could."""
+    unreadable = inspection.unreadable
+    if not unreadable:
+        return False
+    notes = errors()
+    for text in unreadable[:_SHOWN]:
+        notes.print(clean(text), style="yellow")
+    notes.print(f"{number(len(unreadable))} folders or files cannot be read", style="yellow")
+    return True
 
 
 @contextmanager

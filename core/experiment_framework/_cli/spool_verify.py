@@ -12,7 +12,13 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
-from experiment_framework._cli.spool_source import declared_spool, number, progress, size
+from experiment_framework._cli.spool_source import (
+    declared_spool,
+    number,
+    progress,
+    size,
+    tell_unreadable,
+)
 from experiment_framework._cli.terminal import (
     clean,
     console,
@@ -23,11 +29,9 @@ from experiment_framework._cli.terminal import (
 )
 from experiment_framework._delivery.spool.inspection import (
     Damage,
+    Inspection,
     KeptAside,
     SegmentView,
-    folders_in,
-    kept_aside,
-    segments_of,
 )
 
 __all__ = ["command"]
@@ -51,6 +55,7 @@ class Verdict(msgspec.Struct, rename="camel"):
         lost: How many of them cannot be read.
         damages: The stretches that are no records, at most ten thousand.
         kept_aside: Files of what was found damaged before.
+        unreadable: Folders and files that could not be read.
     """
 
     directory: str
@@ -60,35 +65,44 @@ class Verdict(msgspec.Struct, rename="camel"):
     lost: int = 0
     damages: list[Damage] = msgspec.field(default_factory=list)
     kept_aside: list[KeptAside] = msgspec.field(default_factory=list)
+    unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is damaged; what was cut short at the end of a crash is no damage."""
-        return not self.lost and all(each.kind == "cutShort" for each in self.damages)
+        is_whole = all(each.kind == "cutShort" for each in self.damages)
+        return is_whole and not self.lost and not self.unreadable
 
 
-@click.command(epilog=exit_codes(done="every frame is sound", failed="corrupt records were found"))
+@click.command(
+    epilog=exit_codes(
+        done="every frame is sound",
+        failed="corrupt records were found, or folders or files cannot be read",
+    )
+)
 @config_argument
 @json_option
 @click.pass_context
 def command(ctx: click.Context, config: Path, *, as_json: bool) -> None:
     """Check every record on disk; say where damage is and what it costs."""
-    directory = declared_spool(config).directory
-    verdict = _checked(directory)
+    inspection = Inspection(declared_spool(config).directory)
+    verdict = _checked(inspection)
     if as_json:
         print_json(verdict)
     else:
         _show(console(), verdict)
+    tell_unreadable(inspection)
     ctx.exit(0 if verdict.is_sound else 1)
 
 
-def _checked(directory: Path) -> Verdict:
-    views = [view for folder in folders_in(directory) for view in segments_of(folder)]
-    verdict = Verdict(str(directory.absolute()), kept_aside=kept_aside(directory))
+def _checked(inspection: Inspection) -> Verdict:
+    views = [view for folder in inspection.folders() for view in inspection.segments(folder)]
+    verdict = Verdict(str(inspection.directory), kept_aside=inspection.kept_aside())
     with progress("checking", sum(view.size for view in views)) as advance:
         for view in views:
             _check(view, verdict)
             advance(view.size)
+    verdict.unreadable = inspection.unreadable
     return verdict
 
 

@@ -85,7 +85,7 @@ class Fates:
                     awaited.is_told = True
                     done.append(awaited.record)
         if done:
-            self._settlement.all_delivered(done)
+            self._settlement.delivered_all(done)
 
     def failed(self, member: int, record: Record, reason: str, *, retryable: bool) -> None:
         """Note that a member will never have this event."""

@@ -2,7 +2,14 @@
 
 from experiment_framework._delivery.delivery import Delivery
 from experiment_framework._delivery.settlement import Settlement, Waiter
-from experiment_framework._delivery.threads import refuse_threads
+from experiment_framework._delivery.threads import refuse_threads, start_thread
 from experiment_framework._delivery.throttle import ThrottledLog
 
-__all__ = ["Delivery", "Settlement", "ThrottledLog", "Waiter", "refuse_threads"]
+__all__ = [
+    "Delivery",
+    "Settlement",
+    "ThrottledLog",
+    "Waiter",
+    "refuse_threads",
+    "start_thread",
+]

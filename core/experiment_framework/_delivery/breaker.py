@@ -26,7 +26,8 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         """Whether a wait is not worth it now."""
-        return self._open_until is not None and self._clock() < self._open_until
+        open_until = self._open_until  # once: another thread may close it meanwhile
+        return open_until is not None and self._clock() < open_until
 
     def record(self, *, success: bool) -> None:
         """Note how a wait went; the first success closes it."""

@@ -117,7 +117,9 @@ class Callbacks:
     def _make(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001  # an application's callback may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a callback may raise anything, SystemExit too: its thread lives on
             self.errors += 1
             self._log.report("callback", "a callback of the application raised", error)
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -10,15 +9,15 @@ import msgspec
 
 from experiment_framework._delivery.breaker import Breaker
 from experiment_framework._delivery.callbacks import Callbacks
-from experiment_framework._delivery.dead_letters import DeadLetters
+from experiment_framework._delivery.dead_letters import DeadLetterFile, DeadLetters
 from experiment_framework._delivery.direct import Direct
 from experiment_framework._delivery.fence import open_backplane
 from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.settlement import Settlement
 from experiment_framework._delivery.shared_flush import SharedFlush
+from experiment_framework._delivery.verdict import Verdict
 from experiment_framework._ledger import Ledger
 from experiment_framework.errors import HookError
-from experiment_framework.health import Health
 from experiment_framework.results import FlushResult, Stats
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._registry import Hooks
     from experiment_framework.dataplane_options import DeliveryOptions
+    from experiment_framework.health import Health
 
 __all__ = ["Delivery"]
 
@@ -116,18 +116,11 @@ class Delivery:
             recovered=spooling.recovered if spooling else lambda: 0,
             lost_on_disk=spooling.lost if spooling else dict,
         )
-        letters = options.dead_letters
+        self._dead_letters = self._letters()
         self.settlement.connect(
-            self.ledger,
-            self._callbacks,
-            disk=spooling,
-            dead_letters=DeadLetters(letters.path, letters.max_bytes, self._log)
-            if letters
-            else None,
+            self.ledger, self._callbacks, disk=spooling, dead_letters=self._dead_letters
         )
-        self.outlet = _outlet(
-            hooks, self.settlement, options, keeps=None if spooling is None else self._keeps
-        )
+        self.outlet = _outlet(hooks, self.settlement, options, spooling)
         self.handover = Handover(
             self.outlet,
             self.settlement,
@@ -137,6 +130,23 @@ class Delivery:
         )
         self.shared_flush = SharedFlush(self.outlet.flush)
         self.breaker = Breaker()
+        declared = options.spool
+        self._verdict = Verdict(
+            self.outlet,
+            self._callbacks,
+            self.breaker,
+            dead_letters=self._dead_letters,
+            spooling=spooling,
+            drops_oldest=declared is not None and declared.when_full == "dropOldest",
+            keeps_all=all(options.failure_mode_of(kind) == "spool" for kind in _EVENT_TYPES),
+        )
+
+    def _letters(self) -> DeadLetters | None:
+        declared, hook = self._options.dead_letters, self._hooks.dead_letter
+        if declared is None and hook is None:
+            return None
+        file = DeadLetterFile(declared.path, declared.max_bytes) if declared is not None else None
+        return DeadLetters(file, hook, self._log)
 
     def _around(self, spool: Spool | None) -> Spooling | None:
         declared = self._options.spool
@@ -155,9 +165,6 @@ class Delivery:
 
     def _overflows(self, event_type: str) -> bool:
         return self._options.failure_mode_of(event_type) == "spool"
-
-    def _keeps(self, event_type: str) -> bool:
-        return self._writes_ahead or self._overflows(event_type)
 
     def flush(self, timeout: float) -> None:
         """Wait until everything has its fate and nothing waits on disk, at most ``timeout`` s."""
@@ -186,8 +193,20 @@ class Delivery:
                 self._spooling.stop()
             self.outlet.close(max(0.0, deadline - time.monotonic()))
             if self._spooling is not None:
-                self._spooling.close()
+                self._spooling.close(max(0.0, deadline - time.monotonic()))
             self._callbacks.close(max(0.0, deadline - time.monotonic()))
+
+    def hold(self, timeout: float) -> Callable[[], None] | None:
+        """Keep batches from being written during a fork; None where one takes longer.
+
+        A sink that is in the midst of writing may hold locks, such as that of a stream, which
+        nobody would ever let go of in the child.
+
+        Returns:
+            What lets them be written again.
+        """
+        outlet = self.outlet
+        return outlet.go_on if outlet.hold(timeout) else None
 
     def after_fork(self) -> None:
         """Start clean in a forked child: nothing of the parent's is sent, kept or counted here."""
@@ -203,10 +222,13 @@ class Delivery:
 
     def stats(self) -> Stats:
         """Account for every event so far."""
+        skipped = self._callbacks.skipped
+        if self._spooling is not None and self._on_drop is not None:
+            skipped += self._spooling.untold()
         return msgspec.structs.replace(
             self.ledger.stats(),
             callback_errors=self._callbacks.errors,
-            callbacks_skipped=self._callbacks.skipped,
+            callbacks_skipped=skipped,
             members={} if self._hooks.members is None else dict(self._hooks.members()),
         )
 
@@ -222,28 +244,8 @@ class Delivery:
         )
 
     def health(self) -> Health:
-        """Join what the way out says with what core knows itself."""
-        found = self.outlet.health()
-        details = found.details | {
-            "processId": os.getpid(),
-            "callbackErrors": self._callbacks.errors,
-            "breakerOpen": self.breaker.is_open,
-        }
-        degraded = found.reasons if found.status == "DEGRADED" else ()
-        if self._spooling is not None:
-            waiting = self._spooling.waiting()
-            details |= self._spooling.details()
-            if waiting:
-                degraded += (f"{waiting} records wait on disk",)
-            if trouble := self._spooling.trouble():
-                degraded += (trouble,)
-        if self.breaker.is_open:
-            degraded += ("deliveries are not waited for: the last wait was in vain",)
-        return Health.judge(
-            unhealthy=found.reasons if found.status == "UNHEALTHY" else (),
-            degraded=degraded,
-            details=details,
-        )
+        """Say how the way out, its disk and its callbacks are doing."""
+        return self._verdict.health()
 
 
 _EVENT_TYPES: Final = ("Exposure", "Assignment", "Outcome", "AnalysisSignal", "Error")
@@ -253,13 +255,13 @@ def _outlet(
     hooks: Hooks,
     settlement: Settlement,
     options: DeliveryOptions,
-    keeps: Callable[[str], bool] | None,
+    disk: Spooling | None,
 ) -> Outlet:
     if hooks.write_batch is not None:
         # It knows what plugins may raise; not every program has plugins that it batches for.
         from experiment_framework._delivery.worker import BatchWorker
 
-        return BatchWorker(hooks.write_batch, hooks, settlement, options, keeps=keeps)
+        return BatchWorker(hooks.write_batch, hooks, settlement, options, disk=disk)
     if hooks.publish is not None:
         return Direct(hooks.publish, hooks)
     raise HookError(hooks.name, f"the backplane {hooks.name} has no way to take records")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
+from experiment_framework._delivery.fence import close_backplane, flush_backplane
+from experiment_framework._delivery.health_watch import HealthWatch
 from experiment_framework.envelope import Record
 from experiment_framework.health import Health
 
@@ -20,11 +21,20 @@ class Direct:
 
     Attributes:
         publish: The hook itself: no call of ours stands around it.
+        republish: The same.
     """
 
     def __init__(self, publish: Callable[[Record], None], hooks: Hooks) -> None:
-        self.publish = publish
+        self.publish = self.republish = publish
         self._hooks = hooks
+        self._watch = HealthWatch(hooks)
+
+    def hold(self, timeout: float) -> bool:  # noqa: ARG002  # see `Outlet.hold`
+        """Hold nothing still: it looks after its own forks."""
+        return False
+
+    def go_on(self) -> None:
+        """Have nothing to go on with."""
 
     def flush(self, timeout: float) -> bool:
         """Let the backplane wait; see `Outlet.flush`."""
@@ -34,8 +44,9 @@ class Direct:
 
     def close(self, timeout: float) -> None:
         """Let the backplane go."""
+        self._watch.close()
         close_backplane(self._hooks, timeout)
 
     def health(self) -> Health:
         """Ask the backplane."""
-        return health_of(self._hooks)
+        return self._watch.health()

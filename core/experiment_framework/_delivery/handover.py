@@ -51,7 +51,9 @@ class Handover:
         self._modes = modes
         self._block_timeout = block_timeout
         self._spooling = spooling
-        self._first_try = self._try if spooling is None else self._try_beside_disk
+        self._first_try = self._try
+        if spooling is not None:
+            self._first_try = self._write_ahead if spooling.writes_ahead else self._try_beside_disk
 
     def give(self, cell: Cell, record: Record, deadline: float | None = None) -> Receipt:
         """Hand a record over; wait for room as long as is allowed, and not beyond the deadline."""
@@ -85,15 +87,14 @@ class Handover:
     def _try_beside_disk(self, cell: Cell, record: Record) -> Receipt | None:
         """Hand a record over, or queue it on disk behind those that wait there already."""
         spooling = self._spooling
-        if spooling is None or self.is_closed:
-            return self._try(cell, record)
-        if spooling.writes_ahead:
-            return self._write_ahead(cell, record, spooling)
-        if spooling.is_behind:
+        if spooling is not None and spooling.is_behind and not self.is_closed:
             receipt = self._queue_behind(record, spooling)
             if receipt is not None:
                 return receipt
-        return self._try(cell, record)
+        receipt = self._try(cell, record)
+        if receipt is None and spooling is not None and spooling.is_behind:
+            return self._queue_behind(record, spooling)  # others came back just now
+        return receipt
 
     def _queue_behind(self, record: Record, spooling: Spooling) -> Receipt | None:
         """Put a record on disk behind those that wait there; None where none does any more."""
@@ -103,7 +104,10 @@ class Handover:
             return self._drop(record, spooling.reason_of(error), str(error))
         return Receipt(record.event_id, "spooled") if is_behind else None
 
-    def _write_ahead(self, cell: Cell, record: Record, spooling: Spooling) -> Receipt | None:
+    def _write_ahead(self, cell: Cell, record: Record) -> Receipt | None:
+        spooling = self._spooling
+        if spooling is None or self.is_closed:
+            return self._try(cell, record)
         try:
             is_next = spooling.write_ahead(record)
         except ExperimentError as error:
@@ -116,7 +120,7 @@ class Handover:
                 return self._drop(record, "spool_overflow")
             return Receipt(record.event_id, "spooled")
         if receipt.status == "dropped":
-            spooling.settled(record)
+            spooling.settled((record,))
         return receipt
 
     def _try(self, cell: Cell, record: Record) -> Receipt | None:

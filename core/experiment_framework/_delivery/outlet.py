@@ -22,6 +22,19 @@ class Outlet(Protocol):
             DeliveryError: It cannot be taken for another reason, such as being closed.
         """
 
+    def republish(self, record: Record) -> None:
+        """Queue one record from disk: those that wait there are behind it.
+
+        Raises:
+            QueueFullError: As `publish`, and the others too.
+        """
+
+    def hold(self, timeout: float) -> bool:
+        """Keep still for a fork, within so many seconds; False where that is not needed or had."""
+
+    def go_on(self) -> None:
+        """Go on after `hold` said True."""
+
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is outstanding, at most ``timeout`` seconds.
 

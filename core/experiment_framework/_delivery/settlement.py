@@ -21,8 +21,8 @@ __all__ = ["Observer", "Settlement", "TakesBack", "Waiter"]
 class TakesBack(Protocol):
     """Keeps records on disk until they are durable elsewhere."""
 
-    def settled(self, record: Record) -> None:
-        """Let go of a record: it is durable, or will never be."""
+    def settled(self, records: Sequence[Record]) -> None:
+        """Let go of records: they are durable, or will never be."""
 
     def take_back(self, record: Record, reason: str = "") -> bool:
         """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
@@ -105,25 +105,21 @@ class Settlement:
 
     def delivered(self, record: Record) -> None:
         """Count a record that is durable."""
-        if self._disk is not None:
-            self._disk.settled(record)
-        self._ledger.cell().delivered += 1
-        if self._callbacks.wants_deliveries:
-            self._callbacks.delivered(record)
-        if self._waiters:
-            self._tell(record.event_id, Receipt(record.event_id, "delivered"))
-        if self._observer is not None:
-            self._observer.delivered((record,))
+        self.delivered_all((record,))
 
-    def all_delivered(self, records: Sequence[Record]) -> None:
-        """Count records that are durable; at once, where nobody is to be told of each."""
-        if self._disk is None and not self._waiters and not self._callbacks.wants_deliveries:
-            self._ledger.cell().delivered += len(records)
-            if self._observer is not None:
-                self._observer.delivered(records)
-            return
-        for record in records:
-            self.delivered(record)
+    def delivered_all(self, records: Sequence[Record]) -> None:
+        """Count records that are durable."""
+        if self._disk is not None:
+            self._disk.settled(records)
+        self._ledger.cell().delivered += len(records)
+        if self._callbacks.wants_deliveries:
+            for record in records:
+                self._callbacks.delivered(record)
+        if self._waiters:
+            for record in records:
+                self._tell(record.event_id, Receipt(record.event_id, "delivered"))
+        if self._observer is not None:
+            self._observer.delivered(records)
 
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         """Count a record that will not arrive now; with a spool, one that may arrive later."""
@@ -133,10 +129,10 @@ class Settlement:
                 self._observer.kept(record)
             return
         if self._disk is not None:
-            self._disk.settled(record)
+            self._disk.settled((record,))
+        self._ledger.cell().note_failed(record)
         if self._dead_letters is not None and not retryable:
             self._dead_letters.keep(record, reason)
-        self._ledger.cell().note_failed(record)
         self._log.report("failed", f"an event was accepted and could not be delivered: {reason}")
         self._callbacks.failed(record, reason)
         if self._waiters:
@@ -161,6 +157,14 @@ class Settlement:
         self._callbacks.dropped(record, reason)
         if self._observer is not None:
             self._observer.failed(record, reason, retryable=not for_good)
+
+    def discarded(self, records: Sequence[Record], reason: str) -> None:
+        """Tell of records that the disk lost; it has counted them itself."""
+        cell = self._ledger.cell()
+        for record in records:
+            cell.note_discarded(record)
+            self._callbacks.dropped(record, reason)
+        self._log.report(reason, f"events that waited on disk were dropped: {reason}")
 
     def add(self, event_id: str, waiter: Waiter) -> None:
         """Tell this waiter the fate of the record with this id."""

@@ -7,20 +7,13 @@ that what was sent from disk has its fate, even where a backplane reports failur
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from threading import Condition
+from typing import TYPE_CHECKING
 
-from experiment_framework._delivery.suspicion import Suspicion, witness_among
-from experiment_framework._delivery.threads import start_thread
-from experiment_framework.errors import (
-    DeliveryError,
-    ExperimentError,
-    QueueFullError,
-    RecordTooLargeError,
-    SpoolFullError,
-)
+from experiment_framework._delivery.replay import Replay
+from experiment_framework._delivery.under_way import UnderWay
+from experiment_framework.errors import ExperimentError, RecordTooLargeError, SpoolFullError
 
 if TYPE_CHECKING:
     from experiment_framework._delivery.outlet import Outlet
@@ -32,21 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Spooling"]
 
-BATCH: Final = 10_000
-"""Records that are sent from disk before their fates are waited for."""
-
-SLICE: Final = 0.1
-"""Longest wait in seconds before looking whether to stop."""
-
-ADOPT_INTERVAL: Final = 30.0
-"""Seconds between two looks for records of processes that died, once this one has used its disk."""
-
-LONGEST_PAUSE: Final = 5.0
-"""Longest time in seconds between two tries to send from disk while the backplane is down."""
-
 
 class Spooling:
-    """Keeps records on disk and sends them again, in order, on a thread of its own.
+    """Keeps records on disk; what waits there is sent by `Replay`.
 
     Args:
         spool: The store, opened.
@@ -59,7 +40,10 @@ class Spooling:
 
     Attributes:
         is_behind: Whether records wait on disk, so that new ones have to go behind them.
-        replayed: Records that were handed over from disk.
+        changed: Notified, under the spool's lock, when that changes.
+        returned: How many records came back after they were handed over.
+        last_reason: Why the last one did.
+        under_way: Where the records lie that are with the backplane.
     """
 
     def __init__(
@@ -72,22 +56,18 @@ class Spooling:
         replay_per_second: int,
         log: ThrottledLog,
     ) -> None:
-        self._log = log
         self.writes_ahead = writes_ahead
         self.is_behind = False
-        self.replayed = 0
+        self.returned = 0
+        self.last_reason = ""
+        self.under_way = UnderWay()
         self._spool = spool
+        self._lock = spool.lock
+        self.changed = Condition(self._lock)
         self._keeps = keeps
         self._isolates = isolates
-        self._suspicion = Suspicion()
-        self._last_reason = ""
         self._rate = replay_per_second
-        self._returned = 0
-        self._under_way = 0
-        self._places: dict[str, list[Place]] = {}  # ids are not unique: callers may give them
-        self._changed = threading.Condition()
-        self._is_stopping = False
-        self._thread: threading.Thread | None = None
+        self._log = log
 
     def start(
         self, outlet: Outlet, settlement: Settlement, ledger: Ledger, *, reports_each: bool
@@ -100,13 +80,26 @@ class Spooling:
             ledger: Where what is handed over is counted.
             reports_each: Whether each delivery is reported: then nothing else proves one.
         """
-        self._reports_each = reports_each
         self._outlet = outlet
-        self._settlement = settlement
-        self._ledger = ledger
-        with self._changed:
+        self._reports_each = reports_each
+        self._replay = Replay(
+            self,
+            self._spool,
+            outlet,
+            settlement,
+            ledger,
+            reports_each=reports_each,
+            isolates=self._isolates,
+            per_second=self._rate,
+            log=self._log,
+        )
+        with self._lock:
             if self.waiting():
-                self._fall_behind()
+                self.fall_behind()
+
+    def keeps(self, event_type: str) -> bool:
+        """Whether records of this type wait on disk when the backplane gives them up."""
+        return self.writes_ahead or self._keeps(event_type)
 
     @staticmethod
     def reason_of(error: ExperimentError) -> str:
@@ -122,9 +115,9 @@ class Spooling:
             SpoolFullError: The spool has reached its size limit.
             SpoolError: The disk cannot take it.
         """
-        with self._changed:
+        with self._lock:
             self._spool.append(record)
-            self._fall_behind()
+            self.fall_behind()
 
     def append_behind(self, record: Record) -> bool:
         """Put a record on disk if others wait there still; otherwise say so.
@@ -133,7 +126,7 @@ class Spooling:
             SpoolFullError: The spool has reached its size limit.
             SpoolError: The disk cannot take it.
         """
-        with self._changed:
+        with self._lock:
             if not self.is_behind:
                 return False
             self._spool.append(record)
@@ -146,49 +139,68 @@ class Spooling:
             SpoolFullError: The spool has reached its size limit.
             SpoolError: The disk cannot take it.
         """
-        with self._changed:
+        with self._lock:
             if self.is_behind:
                 self._spool.append(record)
                 return False
-            self._remember(record, self._spool.append(record, passed=True))
+            self.under_way.add(record, self._spool.append(record, passed=True))
             return True
 
-    def settled(self, record: Record) -> None:
-        """Let go of a record: it is durable, or will never be."""
-        place = self._forget(record)
-        if place is not None:
-            self._spool.acknowledge(place)
+    def settled(self, records: Sequence[Record]) -> None:
+        """Let go of records: they are durable, or will never be."""
+        with self._lock:
+            places = [self.under_way.pop(record) for record in records]
+            self._spool.acknowledge_all([place for place in places if place is not None])
 
     def take_back(self, record: Record, reason: str = "") -> bool:
         """Keep a record that the backplane gave up for a passing reason; False where it cannot."""
-        self._last_reason = reason or self._last_reason
-        place = self._forget(record)
-        if place is not None:
-            with self._changed:
-                self._returned += 1
-                if not self._spool.release(place):  # the oldest were dropped meanwhile, it too
-                    return False
-                self._fall_behind()
-            return True
-        if not self._keeps(record.event_type):
-            return False
+        self.last_reason = reason or self.last_reason
         try:
-            with self._changed:
-                # What is with the backplane was published before all that waits on disk.
-                self._spool.append(record, before=True)
-                self._fall_behind()
+            with self._lock:
+                place = self.under_way.pop(record)
+                if place is not None:
+                    self.returned += 1
+                    if not self._spool.release(place):  # dropped meanwhile to make room
+                        return False
+                elif self._keeps(record.event_type):
+                    # What is with the backplane was published before all that waits on disk.
+                    self._spool.append(record, before=True)
+                else:
+                    return False
+                self.fall_behind()
         except ExperimentError:
             return False
         return True
 
+    def fall_behind(self) -> None:
+        """Have what waits on disk sent, and everything else wait for it; under the lock."""
+        self.is_behind = True
+        self._replay.start()
+        self.changed.notify_all()
+
+    def next_batch(self, most: int) -> list[tuple[Place, Record]]:
+        """Take the next records from disk; where there are none, nothing goes behind any more."""
+        batch = self._spool.next_batch(most)  # without the lock: publishers do not wait for it
+        with self._lock:
+            for place, record in batch:
+                self.under_way.add(record, place)
+            if not batch and not self.waiting():
+                self.is_behind = False
+                self.changed.notify_all()
+        return batch
+
     def waiting(self) -> int:
         """Count the records on disk that are not handed over."""
-        return max(self._spool.depth - self._under_way, 0)
+        return max(self._spool.depth - len(self.under_way), 0)
 
     def lost(self) -> dict[str, int]:
         """Count the records that the disk lost, by reason."""
         lost = {"spool_overflow": self._spool.discarded, "spool_corrupt": self._spool.corrupt}
         return {reason: count for reason, count in lost.items() if count}
+
+    def untold(self) -> int:
+        """Count the records that were dropped to make room and cannot be told of any more."""
+        return self._spool.untold
 
     def recovered(self) -> int:
         """Count the records that were adopted from earlier processes."""
@@ -205,214 +217,33 @@ class Spooling:
             "spoolBytes": self._spool.bytes,
             "spoolFill": round(self._spool.fill, 4),
             "spoolCorrupt": self._spool.corrupt,
-            "replayed": self.replayed,
+            "replayed": self._replay.count,
         }
 
     def wait(self, timeout: float) -> None:
         """Wait until nothing waits on disk any more, at most ``timeout`` seconds."""
-        with self._changed:
+        with self.changed:
             if self.is_behind:
-                self._changed.wait(timeout)
+                self.changed.wait(timeout)
 
     def stop(self) -> None:
         """Send nothing more from disk; what is under way has its fate reported as ever."""
-        with self._changed:
-            self._is_stopping = True
-            self._changed.notify_all()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(5 * SLICE)
+        self._replay.stop()
 
-    def _has_ended(self) -> bool:
-        return self._thread is None or not self._thread.is_alive()
+    def close(self, timeout: float) -> None:
+        """Leave to a later process what has no fate yet; called when the way out is closed.
 
-    def close(self) -> None:
-        """Leave to a later process what has no fate yet; called when the way out is closed."""
-        # What a way out that is closed has not given up is durable, if it has nothing left.
-        has_fates = not self._reports_each and self._has_ended() and self._outlet.flush(0.0)
-        let_go = self._spool.acknowledge if has_fates else self._spool.release
-        with self._changed:
-            for places in self._places.values():
-                for place in places:
-                    let_go(place)
-            self._places.clear()
-            self._under_way = 0
-        self._spool.close()
-
-    def _remember(self, record: Record, place: Place) -> None:
-        self._places.setdefault(record.event_id, []).append(place)
-        self._under_way += 1
-
-    def _forget(self, record: Record) -> Place | None:
-        """Give the place of a record that is under way; None where it is not on disk."""
-        with self._changed:
-            places = self._places.get(record.event_id)
-            if not places:
-                return None
-            place = places.pop(0)
-            self._under_way -= 1
-            if not places:
-                del self._places[record.event_id]
-            return place
-
-    def _fall_behind(self) -> None:
-        """Begin to send from disk; called with the lock held."""
-        self.is_behind = True
-        if self._thread is None and not self._is_stopping:
-            # At the end of the process none is started: a later process sends what waits.
-            self._thread = start_thread(self._run, "experiment-replay")
-        self._changed.notify_all()
-
-    def _run(self) -> None:
-        pause = SLICE
-        most = BATCH
-        while self._wait_until_behind():
-            try:
-                is_through = self._send_next(most)
-            except Exception as error:  # noqa: BLE001  # a disk that fails to read may read again later
-                self._log.report("replay", f"records could not be sent from disk: {error!r}")
-                is_through = False
-            if is_through:
-                pause = SLICE
-                most = min(most * 2, BATCH)
-            else:
-                most = 1
-                self._sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-
-    def _send_next(self, most: int) -> bool:
-        """Send the next records from disk; False where any came back."""
-        self._settle()
-        began = time.monotonic()
-        suspicion = self._suspicion
-        batch = self._next_batch(most if suspicion.place is None else 1)
-        if not batch:
-            return not self.is_behind
-        if batch[0][0] == suspicion.place:
-            return self._try_apart(batch)
-        suspicion.clear()
-        if not self._send(batch):
-            if self._isolates and len(batch) == 1:
-                suspicion.begin(batch[0][0])
-            return False
-        self._sleep(len(batch) / self._rate - (time.monotonic() - began))
-        return True
-
-    def _try_apart(self, suspect: list[tuple[Place, Record]]) -> bool:
-        """Send the suspect alone; where it fails, a witness; give the suspect up in the end.
-
-        The suspect goes first: after an outage it arrives, and nothing has overtaken it.
-
-        Returns:
-            Whether the others need not wait any more.
+        Args:
+            timeout: Seconds that it may take to tell of what was dropped.
         """
-        suspicion = self._suspicion
-        if suspicion.is_proven:
-            self._give_up(suspect[0][1])
-            suspicion.clear()
-            return True
-        if self._send(suspect):
-            suspicion.clear()
-            return True
-        suspicion.failed()
-        ahead = self._next_batch(suspicion.look_ahead)
-        if ahead and ahead[0][0] != suspicion.place:  # the oldest were dropped meanwhile
-            suspicion.clear()
-        position = witness_among([record for _, record in ahead])
-        for index, (_, record) in enumerate(ahead):
-            if index != position or not position:
-                self._give_back(record)
-        suspicion.heard(position > 0 and self._send(ahead[position : position + 1]))
-        return False
-
-    def _give_up(self, record: Record) -> None:
-        """Settle a record that fails for good, as if it were handed over once more."""
-        self._ledger.cell().accepted += 1
-        self._settlement.failed(record, f"it fails where others arrive: {self._last_reason}")
-
-    def _wait_until_behind(self) -> bool:
-        """Wait until records wait on disk; False when it is time to stop."""
-        with self._changed:
-            while not self._is_stopping:
-                if self.is_behind:
-                    return True
-                if not self._changed.wait(ADOPT_INTERVAL):
-                    self._adopt()
-            return False
-
-    def _adopt(self) -> None:
-        """Take over what processes left that died meanwhile; called with the lock held."""
-        try:
-            if self._spool.adopt():
-                self._fall_behind()
-        except ExperimentError as error:
-            self._log.report("replay", str(error))
-
-    def _next_batch(self, most: int) -> list[tuple[Place, Record]]:
-        """Take the next records from disk; where there are none, nothing goes behind any more."""
-        with self._changed:
-            batch = self._spool.next_batch(most)
-            for place, record in batch:
-                self._remember(record, place)
-            if not batch and not self.waiting():
-                self.is_behind = False
-                self._changed.notify_all()
-            return batch
-
-    def _send(self, batch: list[tuple[Place, Record]]) -> bool:
-        """Hand records over and wait for their fates; False where any came back."""
-        returned = self._returned
-        for index, (_, record) in enumerate(batch):
-            if not self._hand_over(record):
-                for _, rest in batch[index:]:
-                    self._give_back(rest)
-                break
-        if self._settle():
-            for place, record in batch:
-                # Whatever has not come back, and was not settled one by one, is durable by now.
-                if place in self._places.get(record.event_id, ()):
-                    self.settled(record)
-        return self._returned == returned
-
-    def _give_back(self, record: Record) -> None:
-        if not self.take_back(record):
-            self._settlement.dropped(record, "spool_overflow", "", for_good=False)
-
-    def _hand_over(self, record: Record) -> bool:
-        """Hand one record over, waiting for room; False where it has to wait on disk again."""
-        while not self._is_stopping:
-            try:
-                self._outlet.publish(record)
-            except QueueFullError:
-                self._sleep(0.01)
-                continue
-            except RecordTooLargeError as error:
-                self.settled(record)
-                self._settlement.dropped(record, "too_large", str(error), for_good=True)
-                return True
-            except DeliveryError:
-                return False
-            except Exception as error:  # noqa: BLE001  # a record that breaks the sink must not stop the others
-                self.settled(record)
-                self._settlement.dropped(record, "backplane_failed", repr(error), for_good=True)
-                return True
-            self._ledger.cell().accepted += 1
-            self.replayed += 1
-            return True
-        return False
-
-    def _settle(self) -> bool:
-        """Wait until everything handed over has its fate; False where it is time to stop."""
-        while not self._is_stopping:
-            began = time.monotonic()
-            if self._outlet.flush(SLICE) and not (self._reports_each and self._under_way):
-                return True
-            # A flush that cannot wait comes back at once: it is not asked without a pause.
-            self._sleep(SLICE - (time.monotonic() - began))
-        return False
-
-    def _sleep(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        with self._changed:
-            while not self._is_stopping and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(left)
+        # What a way out that is closed has not given up is durable, if it has nothing left.
+        has_fates = not self._reports_each and self._replay.has_ended and self._outlet.flush(0.0)
+        with self._lock:
+            places = self.under_way.clear()
+            if has_fates:
+                self._spool.acknowledge_all(places)
+            else:
+                for place in places:
+                    self._spool.release(place)
+        self._replay.tell_discarded(timeout)
+        self._spool.close()

@@ -19,13 +19,17 @@ class ThrottledLog:
     def __init__(self, interval: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
         self._clock = clock
-        self._next: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
+        self.start_anew()
         # Now, in the thread that makes a data plane: a fork while another one imports would lock
         # the child out of what is being imported.
         import logging
 
         self._logger = logging.getLogger("experiment_framework")
+
+    def start_anew(self) -> None:
+        """Forget what was logged: in a forked child, which logs and counts for itself."""
+        self._next: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
 
     def report(self, kind: str, message: str, error: BaseException | None = None) -> None:
         """Log a warning, unless one of this kind was logged within the interval.

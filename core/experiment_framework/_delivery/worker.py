@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from experiment_framework._delivery.batch import Batch, Fate
 from experiment_framework._delivery.batching import Cutter
-from experiment_framework._delivery.fence import close_backplane, flush_backplane, health_of
+from experiment_framework._delivery.fence import close_backplane, flush_backplane
+from experiment_framework._delivery.health_watch import HealthWatch
 from experiment_framework._delivery.retrying import Pacing
 from experiment_framework._delivery.splitting import Outcome, judge
 from experiment_framework._delivery.threads import start_thread
@@ -20,6 +21,7 @@ from experiment_framework.health import Health
 
 if TYPE_CHECKING:
     from experiment_framework._delivery.settlement import Settlement
+    from experiment_framework._delivery.spooling import Spooling
     from experiment_framework._registry import Hooks
     from experiment_framework.dataplane_options import DeliveryOptions
 
@@ -30,6 +32,12 @@ _SLICE: Final = 0.1
 
 _NEARLY_FULL: Final = 0.8
 """The fill of the queue from which on somebody should look."""
+
+SLOW: Final = 5.0
+"""Seconds beyond ``flushIntervalMs`` that a record may wait before that is worth a look."""
+
+STUCK: Final = 30.0
+"""Seconds that one batch may be written before nothing seems to get through."""
 
 
 class BatchWorker:
@@ -45,8 +53,7 @@ class BatchWorker:
         hooks: The other hooks of the backplane.
         settlement: Where fates are reported; its limits bound the queue.
         options: How large batches are, and how long they are tried for.
-        keeps: Whether records of this type wait on disk when they are given up; None where there is
-            no disk.
+        disk: Where records wait that are given up; None where none is declared.
     """
 
     def __init__(
@@ -56,12 +63,13 @@ class BatchWorker:
         settlement: Settlement,
         options: DeliveryOptions,
         *,
-        keeps: Callable[[str], bool] | None = None,
+        disk: Spooling | None = None,
     ) -> None:
         self._write_batch = write_batch
         self._hooks = hooks
         self._settlement = settlement
-        self._keeps = keeps
+        self._disk = disk
+        self._watch = HealthWatch(hooks)
         self._max_records = settlement.max_queue_size
         self._max_bytes = settlement.max_queue_bytes
         self._flush_interval = options.flush_interval_ms / 1000
@@ -73,36 +81,52 @@ class BatchWorker:
         self._writing = threading.Lock()
         self._queue: deque[Record] = deque()
         self._bytes = 0
-        self._oldest = 0.0
+        self._arrivals: deque[float] = deque()  # of the queue's records
+        self._batch_since = 0.0
+        self._writing_since: float | None = None
         self._last_delivery: float | None = None
         self._batch: Batch | None = None
         self._flushes = 0
         self._closed = False
         self._abandoned = False
+        self._is_giving_back = False
         self._thread: threading.Thread | None = None
         self._trouble: str | None = None
 
     def publish(self, record: Record) -> None:
-        """Queue one record; see `Outlet.publish`."""
-        size = len(record.body)
+        """Queue one record; see `Outlet.publish`.
+
+        Where others have gone to disk there is no room: it would overtake them.
+        """
         with self._lock:
-            queue = self._queue
-            waiting = len(queue)
-            held = self._bytes
-            if waiting >= self._max_records or held + size > self._max_bytes or self._closed:
-                self._refuse(size)
-            queue.append(record)
-            self._bytes = held + size
-            if self._thread is None:
-                self._thread = start_thread(self._run, "experiment-batches")
-            if not waiting:
-                if self._batch is None:
-                    self._oldest = time.monotonic()
-                    self._changed.notify_all()
-            elif self._cutter.is_full(waiting + 1, held + size) and not self._cutter.is_full(
-                waiting, held
-            ):
+            if self._is_giving_back or (self._disk is not None and self._disk.is_behind):
+                raise QueueFullError("others wait on disk")
+            self._enqueue(record)
+
+    def republish(self, record: Record) -> None:
+        """Queue one record from disk; see `Outlet.republish`."""
+        with self._lock:
+            self._enqueue(record)
+
+    def _enqueue(self, record: Record) -> None:
+        size = len(record.body)
+        queue = self._queue
+        waiting = len(queue)
+        held = self._bytes
+        if waiting >= self._max_records or held + size > self._max_bytes or self._closed:
+            self._refuse(size)
+        self._arrivals.append(time.monotonic())
+        queue.append(record)
+        self._bytes = held + size
+        if self._thread is None:
+            self._thread = start_thread(self._run, "experiment-batches")
+        if not waiting:
+            if self._batch is None:
                 self._changed.notify_all()
+        elif self._cutter.is_full(waiting + 1, held + size) and not self._cutter.is_full(
+            waiting, held
+        ):
+            self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
         """Have everything written without waiting for batches to fill; see `Outlet.flush`."""
@@ -132,33 +156,50 @@ class BatchWorker:
                 self._settlement.failed(
                     record, "not written before the time to close was over", retryable=True
                 )
+            self._watch.close()
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))
 
+    def hold(self, timeout: float) -> bool:
+        """Keep batches from being written, once none is; False where one takes longer."""
+        return self._writing.acquire(timeout=timeout)
+
+    def go_on(self) -> None:
+        """Let batches be written again."""
+        self._writing.release()
+
     def health(self) -> Health:
-        """Join what the backplane says with the fate of the last batch and the queue's fill."""
-        own = health_of(self._hooks)
+        """Join what the backplane says with the fate of the last batch, its age and the queue."""
+        own = self._watch.health()
         now = time.monotonic()
         with self._lock:
             fill = max(len(self._queue) / self._max_records, self._bytes / self._max_bytes)
-            is_waiting = bool(self._queue) or self._batch is not None
-            age = now - self._oldest if is_waiting else None
-            trouble = self._trouble
+            waiting = _age(now, self._waiting_since())
+            writing = _age(now, self._writing_since)
+            last_delivery, trouble = _age(now, self._last_delivery), self._trouble
             pacing = self._pacing
-            last = self._last_delivery
         unhealthy = own.reasons if own.status == "UNHEALTHY" else ()
+        degraded = own.reasons if own.status == "DEGRADED" else ()
         if trouble and not unhealthy:
             unhealthy = (f"the last batch could not be written: {trouble}",)
-        degraded = own.reasons if own.status == "DEGRADED" else ()
+        if writing is not None and writing > STUCK:
+            unhealthy += (f"nothing gets through: a batch has been under way for {writing:.0f} s",)
+        elif waiting is not None and waiting > SLOW + self._flush_interval:
+            degraded += (f"records have been waiting for {waiting:.0f} s",)
         if fill >= _NEARLY_FULL:
             degraded += (f"the queue is {fill:.0%} full",)
         details = own.details | {
             "queueFill": round(fill, 4),
-            "oldestPendingAgeSeconds": None if age is None else round(age, 3),
-            "lastDeliveryAgeSeconds": None if last is None else round(now - last, 3),
+            "oldestPendingAgeSeconds": waiting,
+            "lastDeliveryAgeSeconds": last_delivery,
             "failuresInARow": pacing.failures,
             "nextTrySeconds": round(max(pacing.next_try - now, 0.0), 3),
         }
         return Health.judge(unhealthy=unhealthy, degraded=degraded, details=details)
+
+    def _waiting_since(self) -> float | None:
+        if self._batch is not None:
+            return self._batch_since
+        return self._arrivals[0] if self._arrivals else None
 
     def _refuse(self, size: int) -> None:
         """Say why a record cannot be queued."""
@@ -195,8 +236,8 @@ class BatchWorker:
             self._flushes or self._closed or self._cutter.is_full(len(self._queue), self._bytes)
         )
         # What waits on disk is sent at the pace of the disk: there is no second one.
-        paced = self._pacing.next_try if self._keeps is None else 0.0
-        return max(0.0 if is_due else self._oldest + self._flush_interval, paced)
+        paced = self._pacing.next_try if self._disk is None else 0.0
+        return max(0.0 if is_due else self._arrivals[0] + self._flush_interval, paced)
 
     def _step(self, timeout: float = -1) -> None:
         """Write the next piece once; one thread at a time, so that order is kept.
@@ -220,17 +261,23 @@ class BatchWorker:
             if self._batch is None and self._queue:
                 records, size = self._cutter.cut(self._queue)
                 self._bytes -= size
+                self._batch_since = self._arrivals[0]
+                for _ in records:
+                    self._arrivals.popleft()
                 self._batch = Batch(records, self._patience)
             return self._batch
 
     def _write(self, piece: Sequence[Record]) -> BaseException | None:
         """Write records; give what the sink raised."""
+        self._writing_since = time.monotonic()
         try:
             self._write_batch(piece)
         except BaseException as error:  # a sink may raise anything, SystemExit too
             if isinstance(error, KeyboardInterrupt) and not self._is_own_thread():
                 raise
             return error
+        finally:
+            self._writing_since = None
         return None
 
     def _settle(self, batch: Batch, outcome: Outcome, tried: int) -> None:
@@ -242,12 +289,12 @@ class BatchWorker:
             if outcome.rest and not outcome.is_too_large and batch.is_over():
                 fates += self._give_up(batch, outcome)
         if outcome.delivered:
-            self._settlement.all_delivered(outcome.delivered)
+            self._settlement.delivered_all(outcome.delivered)
         self._report(fates)
+        self._is_giving_back = False
         with self._changed:
             if self._batch is batch and not batch.piece:
                 self._batch = None
-                self._oldest = time.monotonic()
                 self._changed.notify_all()
 
     def _note(self, outcome: Outcome, tried: int) -> None:
@@ -266,14 +313,21 @@ class BatchWorker:
 
     def _give_up(self, batch: Batch, outcome: Outcome) -> list[Fate]:
         """Give up what was tried for long enough; to the disk, with all that comes after it."""
-        keeps = self._keeps
-        if keeps is None:
+        disk = self._disk
+        if disk is None:
             return batch.give_up(outcome)
+        # Until these are on disk nothing comes in: it would be written before them.
+        self._is_giving_back = True
         left = batch.clear()
         others = deque[Record]()
-        for record in self._queue:
-            (left if keeps(record.event_type) else others).append(record)
-        self._queue = others
+        arrivals = deque[float]()
+        for record, arrival in zip(self._queue, self._arrivals, strict=True):
+            if disk.keeps(record.event_type):
+                left.append(record)
+            else:
+                others.append(record)
+                arrivals.append(arrival)
+        self._queue, self._arrivals = others, arrivals
         self._bytes = sum(len(record.body) for record in others)
         return [Fate(record, outcome.reason or "", retryable=True) for record in left]
 
@@ -288,6 +342,7 @@ class BatchWorker:
             left = [*(self._batch.clear() if self._batch else ()), *self._queue]
             self._batch = None
             self._queue.clear()
+            self._arrivals.clear()
             self._bytes = 0
             self._changed.notify_all()
             return left
@@ -318,3 +373,7 @@ class BatchWorker:
 
     def _is_own_thread(self) -> bool:
         return self._thread is threading.current_thread()
+
+
+def _age(now: float, moment: float | None) -> float | None:
+    return None if moment is None else round(now - moment, 3)

@@ -56,6 +56,7 @@ class Hooks:
     provision_script: Callable[[], str | None] | None
     read: Callable[[Query], Iterator[Stored]] | None
     after_fork: Callable[[], None] | None
+    dead_letter: Callable[[Record, str], bool | None] | None
 
     @property
     def uses_batches(self) -> bool:
@@ -99,6 +100,7 @@ def resolve(plugin: object, *, name: str, options: object) -> Hooks:
         provision_script=found.get("provision_script"),
         read=found.get("read"),
         after_fork=found.get("after_fork"),
+        dead_letter=found.get("dead_letter"),
     )
 
 

@@ -22,7 +22,7 @@ from experiment_framework.plugin.failures import (
     Permanent,
     Retryable,
 )
-from experiment_framework.plugin.hookspecs import hookimpl
+from experiment_framework.plugin.hookspecs import at_hand, hookimpl
 from experiment_framework.plugin.options import OptionMetadata, option, options
 from experiment_framework.plugin.registration import register
 from experiment_framework.plugin.step import Phase, SampledOut, Step
@@ -57,6 +57,7 @@ __all__ = [
     "Step",
     "Stored",
     "UnsupportedError",
+    "at_hand",
     "decode",
     "hookimpl",
     "option",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -40,6 +41,9 @@ class Context(Protocol):
 
     def delivered(self, record: Record) -> None:
         """Report that a record is durable. Cheap; may be called from any thread."""
+
+    def delivered_all(self, records: Sequence[Record]) -> None:
+        """Report that records are durable: what `delivered` does, for less, where several are."""
 
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         """Report that a record was given up, and why. Cheap; from any thread.

@@ -6,8 +6,8 @@ is a hook and needs no marker; a plain object or module marks its functions with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import pluggy
 
@@ -19,11 +19,28 @@ from experiment_framework.plugin.encoder import Encoder
 from experiment_framework.plugin.step import Step
 from experiment_framework.results import Stats
 
-__all__ = ["PROJECT", "BackplaneHooks", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "BackplaneHooks", "at_hand", "hookimpl", "hookspec", "is_at_hand"]
 
 PROJECT: Final = "experiment_framework"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def at_hand(health: F) -> F:
+    """Mark a ``health`` hook that answers from figures at hand and never waits for anything.
+
+    Core calls it on the thread that asks. One without the mark is called on a thread of core's,
+    which may wait for a sink; whoever asks gets the last answer meanwhile.
+    """
+    vars(health)["_is_at_hand"] = True
+    return health
+
+
+def is_at_hand(health: Callable[..., object]) -> bool:
+    """Whether a hook has the mark."""
+    return bool(getattr(health, "_is_at_hand", False))
 
 
 class BackplaneHooks:
@@ -111,7 +128,7 @@ class BackplaneHooks:
 
     @hookspec(firstresult=True)
     def health(self) -> Health | None:
-        """Say how the sink is doing, from figures at hand: never block, never raise."""
+        """Say how the sink is doing. It may be asked for that, unless this is `at_hand`."""
 
     @hookspec(firstresult=True)
     def members(self) -> Mapping[str, Stats] | None:
@@ -135,6 +152,22 @@ class BackplaneHooks:
     @hookspec(firstresult=True)
     def read(self, query: Query) -> Iterator[Stored] | None:
         """Read records back. Where ``query.follow`` is set, never ends by itself."""
+
+    @hookspec(firstresult=True)
+    def dead_letter(self, record: Record, reason: str) -> bool | None:
+        """Keep a record that can never be delivered, where the sink has a place for such records.
+
+        The record is counted already, as dropped or failed: what becomes of it here is not told to
+        the context. Called from any thread, also while the sink is being opened or closed; must not
+        block. What it raises is logged and counted.
+
+        Args:
+            record: The record.
+            reason: Why, in a few words.
+
+        Returns:
+            Whether it was taken; False or None where no place is declared.
+        """
 
     @hookspec
     def after_fork(self) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import ctypes
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from experiment_framework import Exposure
 from experiment_framework.envelope import Envelope, Record, encode
 from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
+from kafka_faults import INIT_PRODUCER_ID_REQUEST, PRODUCE_REQUEST, handle_of, librdkafka
 
 
 class Ledger:
@@ -31,6 +33,9 @@ class Ledger:
     def delivered(self, record: Record) -> None:
         self.arrived.append(record)
 
+    def delivered_all(self, records: Sequence[Record]) -> None:
+        self.arrived.extend(records)
+
     def failed(self, record: Record, reason: str, *, retryable: bool = False) -> None:
         self.told_on.add(threading.current_thread().name)
         self.lost.append((record, reason))
@@ -43,6 +48,35 @@ class Ledger:
 def kafka() -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def mend(kafka: EmbeddedKafka) -> Callable[[], None]:
+    """Makes the cluster answer all requests as it should."""
+    library = librdkafka()
+    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
+
+    def clear() -> None:
+        for request in (PRODUCE_REQUEST, INIT_PRODUCER_ID_REQUEST):
+            library.rd_kafka_mock_clear_request_errors(cluster, ctypes.c_int16(request))
+
+    return clear
+
+
+@pytest.fixture
+def broken(kafka: EmbeddedKafka, mend: Callable[[], None]) -> Iterator[Callable[..., None]]:
+    """Makes the cluster answer requests of a kind with an error, so many times."""
+    library = librdkafka()
+    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
+
+    def answer(request: int, error: int, times: int) -> None:
+        errors = (ctypes.c_int * times)(*[error] * times)
+        library.rd_kafka_mock_push_request_errors_array(
+            cluster, ctypes.c_int16(request), ctypes.c_size_t(times), errors
+        )
+
+    yield answer
+    mend()
 
 
 @pytest.fixture

@@ -90,3 +90,16 @@ def test_names_that_kafka_does_not_allow_are_problems_at_their_options() -> None
 def test_a_data_plane_is_not_made_with_contradicting_options() -> None:
     with pytest.raises(ConfigError, match="enableIdempotence"):
         DataPlane(KafkaBackplane(KafkaOptions(brokers=["localhost:9092"], acks="1")))
+
+
+def test_dead_letters_have_a_topic_of_their_own() -> None:
+    assert problems(dead_letter_topic="experiments-dead-letters") == []
+    (bad,) = problems(dead_letter_topic="no name")
+    assert (bad.path, bad.found) == (("deadLetterTopic",), "no name")
+    for options in (
+        {"topic": "dead"},
+        {"topics": TopicsOptions(outcome="dead")},
+        {"dead_letter_topic": "experiment-errors"},
+    ):
+        (same,) = problems(**({"dead_letter_topic": "dead"} | options))
+        assert (same.path, "takes events too" in same.message) == (("deadLetterTopic",), True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from experiment_framework import DataPlane, Exposure
 from experiment_framework.envelope import Record
 from experiment_framework.plugin import DeliveryError
 from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
+from stepping_clock import SteppingClock
 
 Open = Callable[..., KafkaBackplane]
 Make = Callable[..., Record]
@@ -41,6 +44,36 @@ def test_a_flush_tells_delivered_from_failed(black_hole: str) -> None:
         plane.publish(exposure())
         result = plane.flush(5)
         assert (result.pending, result.delivered, result.failed) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("reports", ["failures", "all"])
+def test_a_flush_by_who_is_told_of_a_failure_returns_at_once(
+    black_hole: str,
+    opened: Open,
+    record: Make,
+    ledger: Any,
+    until: Callable[..., None],
+    reports: str,
+) -> None:
+    took: list[float] = []
+
+    def flush(*_: object) -> None:
+        started = time.monotonic()
+        assert not backplane.flush(30)
+        took.append(time.monotonic() - started)
+
+    backplane = opened(
+        ledger(failed=flush),
+        brokers=[black_hole],
+        delivery_reports=reports,
+        delivery_timeout_ms=300,
+        linger_ms=1,
+    )
+    for number in range(3):
+        backplane.publish(record(number))
+    until(lambda: len(took) == 3)
+    assert max(took) < 5
+    assert backplane.flush(5)
 
 
 @pytest.mark.parametrize("reports", ["failures", "all"])
@@ -154,6 +187,53 @@ def test_ctrl_c_ends_a_close_that_waits_for_a_broker_that_never_answers(black_ho
     finally:
         process.kill()
         process.wait()
+
+
+def test_flush_and_close_keep_to_their_time_while_the_clock_is_set_back(
+    black_hole: str, tmp_path: Path
+) -> None:
+    program = """
+        import itertools, struct, sys, threading, time
+        from experiment_framework import DataPlane, Exposure
+        from experiment_framework_kafka import KafkaBackplane, KafkaOptions
+
+        def set_back():
+            for hours in itertools.count(1):
+                with open(sys.argv[2], "r+b", buffering=0) as offset:
+                    offset.write(struct.pack("q", -3600 * hours))
+                if is_over.wait(0.013):
+                    return
+
+        def timed(step, seconds):
+            started = time.monotonic()
+            step(seconds)
+            took = time.monotonic() - started
+            assert took < seconds + 3, (step, took)
+
+        plane = DataPlane(KafkaBackplane(KafkaOptions(brokers=[sys.argv[1]])))
+        event = Exposure(experiment_name="e", variant_key="v", subject_id="s")
+        plane.publish(event)
+        is_over = threading.Event()
+        clock = threading.Thread(target=set_back)
+        clock.start()
+        try:
+            timed(plane.flush, 1)
+            timed(lambda seconds: plane.publish_and_wait(event, seconds), 1)
+            timed(plane.close, 1)
+        finally:
+            is_over.set()
+        assert plane.stats().failed == 2, plane.stats()
+    """
+    clock = SteppingClock(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), black_hole, str(clock.offset)],
+        env={**os.environ, **clock.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("reports", ["failures", "all"])

@@ -307,3 +307,61 @@ with EmbeddedKafka() as kafka:
     )
     assert "rdkafka" not in errors
     assert errors == ""
+
+
+def test_dead_letters_of_parent_and_child_arrive_once(
+    kafka: EmbeddedKafka, run: Callable[..., str], consumed: Consume, topic: str
+) -> None:
+    errors = run(
+        """
+plane = DataPlane(KafkaBackplane(KafkaOptions(
+    brokers=[os.environ["BROKERS"]], topic=os.environ["TOPIC"], max_message_bytes=1000,
+    dead_letter_topic=os.environ["TOPIC"] + "-dead")))
+
+def refuse(who):
+    receipt = plane.publish(Exposure(
+        experiment_name="e", variant_key=who, subject_id=who, attributes={"padding": "x" * 2000}))
+    assert receipt.reason == "too_large", receipt
+
+publish("before", 1)
+refuse("before")
+child = os.fork()
+if not child:
+    assert plane.health().details["deadLettersWaiting"] == 0
+    refuse("child")
+    sys.exit(0)
+refuse("parent")
+wait_for(child)
+""",
+        kafka.bootstrap_servers,
+        topic,
+    )
+    assert labels(consumed(f"{topic}-dead")) == ["before", "child", "parent"]
+    # Each process says at its end what it dropped.
+    assert [line for line in errors.splitlines() if "dropped" not in line] == []
+
+
+def test_a_fork_waits_for_a_client_that_another_thread_makes(run: Callable[..., str]) -> None:
+    run("""
+from experiment_framework_kafka.making import making_client
+
+begun, made = threading.Event(), []
+
+def make():
+    with making_client():
+        begun.set()
+        time.sleep(0.3)  # as long as a slow machine takes
+        made.append("a client")
+
+thread = threading.Thread(target=make)
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    with making_client():
+        os._exit(0 if made else 1)
+wait_for(child)
+thread.join()
+with making_client():
+    pass
+""")

@@ -85,12 +85,33 @@ def test_missing_topics_are_named_and_not_created(
     assert not [name for name in known.topics if name.startswith(topic[-100:])]
 
 
+def test_a_client_that_is_being_replaced_is_degraded_and_fatal(
+    kafka: EmbeddedKafka, opened: Open, record: Make, until: Until, topic: str
+) -> None:
+    backplane = opened(brokers=[kafka.bootstrap_servers], topic=topic, linger_ms=1)
+    backplane.publish(record())
+    until(lambda: backplane.health().is_healthy)
+    # For the instant that it takes, which is too short to be met from outside.
+    backplane._service._succession.failure = "it gave up"  # type: ignore[union-attr]
+    health = backplane.health()
+    assert health.status == "DEGRADED"
+    assert health.details["isFatal"] is True
+    assert "it gave up" in health.message
+
+
+def test_before_there_is_a_client_nothing_has_answered(black_hole: str) -> None:
+    with DataPlane(KafkaBackplane(KafkaOptions(brokers=[black_hole]))) as plane:
+        first = plane.health()
+        assert first.status == "DEGRADED"
+        assert first.details["answered"] is False
+
+
 def test_a_failed_delivery_is_told_with_its_reason(
     black_hole: str, opened: Open, record: Make, until: Until
 ) -> None:
     backplane = opened(brokers=[black_hole], delivery_timeout_ms=300, linger_ms=1)
     backplane.publish(record())
-    until(lambda: "1 records failed" in backplane.health().message)
+    until(lambda: "1 deliveries failed" in backplane.health().message)
     assert "timed_out" in backplane.health().message
 
 

@@ -1,75 +1,25 @@
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import pytest
+from accounts import is_balanced
 from confluent_kafka import KafkaError, Message
-from experiment_framework import DataPlane, Exposure
+from experiment_framework import DataPlane, DataPlaneOptions, Exposure
+from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.envelope import Record
 from experiment_framework_kafka import EmbeddedKafka, KafkaBackplane, KafkaOptions
 from experiment_framework_kafka.producer import KafkaProducer
+from kafka_faults import INIT_PRODUCER_ID_REQUEST, PRODUCE_REQUEST, make_fatal, producer_of
 
 Open = Callable[..., KafkaBackplane]
 Make = Callable[..., Record]
 Until = Callable[..., None]
 Consume = Callable[[str], list[Message]]
-
-PRODUCE_REQUEST = 0
-INIT_PRODUCER_ID_REQUEST = 22
-
-
-def librdkafka() -> ctypes.CDLL:
-    """The very library that the client uses, for its test hooks that Python does not offer."""
-    package = Path(confluent_kafka.__file__).parent
-    bundled = sorted((package.parent / "confluent_kafka.libs").glob("librdkafka*"))
-    if not bundled:
-        pytest.skip("librdkafka is not bundled with the client here")
-    library = ctypes.CDLL(str(bundled[0]))
-    library.rd_kafka_handle_mock_cluster.restype = ctypes.c_void_p
-    return library
-
-
-def handle_of(client: object) -> ctypes.c_void_p:
-    """librdkafka's handle, which is the first field of the client's object."""
-    return ctypes.c_void_p.from_address(id(client) + object.__basicsize__)
-
-
-def producer_of(backplane: KafkaBackplane) -> KafkaProducer:
-    assert backplane._service is not None
-    producer = backplane._service._succession.producer
-    assert producer is not None
-    return producer
-
-
-def make_fatal(backplane: KafkaBackplane) -> None:
-    librdkafka().rd_kafka_test_fatal_error(
-        handle_of(producer_of(backplane).client),
-        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
-        b"made up",
-    )
-
-
-@pytest.fixture
-def broken(kafka: EmbeddedKafka) -> Iterator[Callable[..., None]]:
-    """Makes the cluster answer requests of a kind with an error, so many times."""
-    library = librdkafka()
-    cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle_of(kafka._cluster)))
-
-    def answer(request: int, error: int, times: int) -> None:
-        errors = (ctypes.c_int * times)(*[error] * times)
-        library.rd_kafka_mock_push_request_errors_array(
-            cluster, ctypes.c_int16(request), ctypes.c_size_t(times), errors
-        )
-
-    yield answer
-    for request in (PRODUCE_REQUEST, INIT_PRODUCER_ID_REQUEST):
-        library.rd_kafka_mock_clear_request_errors(cluster, ctypes.c_int16(request))
 
 
 @pytest.mark.parametrize("report_each", [False, True])
@@ -195,8 +145,15 @@ def test_clients_that_all_give_up_are_unhealthy_and_records_fail_in_time(
     some = [record(number) for number in range(5)]
     for one in some:
         backplane.publish(one)
-    until(lambda: "give up one after the other" in backplane.health().message, timeout=20)
-    assert backplane.health().status == "UNHEALTHY"
+    seen = [backplane.health()]
+
+    def gives_up() -> bool:
+        seen.append(backplane.health())
+        return "give up one after the other" in seen[-1].message
+
+    until(gives_up, timeout=20)
+    assert seen[-1].status == "UNHEALTHY"
+    assert seen[-1].details["isFatal"] is True
     assert len(context.lost) < 5
     until(lambda: len(context.lost) == 5, timeout=20)
     assert backplane.outstanding() == 0
@@ -240,10 +197,123 @@ def test_the_client_that_gave_up_and_its_threads_end(
         backplane.publish(record(replaced))
         until(lambda wanted=replaced + 1: producers_replaced(backplane) == wanted)
         assert backplane.flush(10)
-    until(lambda: threading.active_count() == before + 2)
+    until(lambda: threading.active_count() == before + 3)
     backplane.close(1)
     until(lambda: threading.active_count() == before)
 
 
 def producers_replaced(backplane: KafkaBackplane) -> int:
     return int(backplane.health().details["producersReplaced"])
+
+
+def exposure(number: int) -> Exposure:
+    return Exposure(experiment_name="e", variant_key=str(number), subject_id="s")
+
+
+def numbers(messages: list[Message]) -> list[int]:
+    return [int(str(Record.from_body(m.value() or b"").variant_key)) for m in messages]
+
+
+def test_a_flush_and_a_close_under_way_end_when_the_next_client_has_sent_all(
+    kafka: EmbeddedKafka, consumed: Consume, topic: str
+) -> None:
+    options = KafkaOptions(brokers=[kafka.bootstrap_servers], topic=topic, linger_ms=60_000)
+    backplane = KafkaBackplane(options)
+    with DataPlane(backplane) as plane:
+        for number in range(100):
+            plane.publish(exposure(number))
+        flushed: list[int] = []
+        flush = threading.Thread(target=lambda: flushed.append(plane.flush(30).delivered))
+        make_fatal(backplane)
+        flush.start()
+        flush.join()
+        assert flushed == [100]
+        for number in range(100, 200):
+            plane.publish(exposure(number))
+        make_fatal(backplane)
+        result = plane.close(30)
+    assert (result.delivered, result.failed, result.pending) == (200, 0, 0)
+    assert numbers(consumed(topic)) == list(range(200))
+
+
+def test_the_next_client_may_give_up_too_before_one_sends_all_in_order(
+    kafka: EmbeddedKafka, broken: Callable[..., None], consumed: Consume, until: Until, topic: str
+) -> None:
+    backplane = KafkaBackplane(
+        KafkaOptions(brokers=[kafka.bootstrap_servers], topic=topic, linger_ms=1)
+    )
+    with DataPlane(backplane) as plane:
+        plane.publish(exposure(0))
+        assert plane.flush(10).delivered == 1
+        broken(INIT_PRODUCER_ID_REQUEST, KafkaError.CLUSTER_AUTHORIZATION_FAILED, times=2)
+        make_fatal(backplane)
+        for number in range(1, 50):
+            plane.publish(exposure(number))
+        until(lambda: plane.health().details["producersReplaced"] >= 2)
+        for number in range(50, 100):
+            plane.publish(exposure(number))
+        assert plane.flush(30).delivered == 100
+        assert not plane.health().details["isFatal"]
+    assert numbers(consumed(topic)) == list(range(100))
+
+
+def test_health_is_degraded_while_there_is_no_client_and_what_is_published_waits(
+    kafka: EmbeddedKafka, opened: Open, record: Make, consumed: Consume, until: Until, topic: str
+) -> None:
+    backplane = opened(brokers=[kafka.bootstrap_servers], topic=topic, linger_ms=1)
+    backplane.publish(record(0))
+    assert backplane.flush(10)
+    assert backplane._service is not None
+    succession = backplane._service._succession
+    make, may_go_on = succession._make, threading.Event()
+
+    def make_late(of: Any) -> KafkaProducer:
+        assert may_go_on.wait(30)
+        return make(of)
+
+    succession._make = make_late
+    make_fatal(backplane)
+    until(lambda: "another takes its place" in backplane.health().message)
+    health = backplane.health()
+    assert (health.status, health.details["isFatal"]) == ("DEGRADED", True)
+    for number in range(1, 5):
+        backplane.publish(record(number))
+    assert not backplane.flush(0.1)
+    assert backplane.outstanding() == 4
+    may_go_on.set()
+    assert backplane.flush(20)
+    until(lambda: backplane.health().is_healthy)
+    assert len(consumed(topic)) == 5
+
+
+@pytest.mark.parametrize("mode", ["overflow", "writeAhead"])
+def test_what_no_client_can_send_is_spooled_at_close_and_sent_by_the_next_process(
+    kafka: EmbeddedKafka,
+    broken: Callable[..., None],
+    mend: Callable[[], None],
+    consumed: Consume,
+    until: Until,
+    topic: str,
+    tmp_path: Path,
+    mode: Any,
+) -> None:
+    data_plane = DataPlaneOptions(spool=SpoolOptions(directory=tmp_path, mode=mode))
+    options = KafkaOptions(brokers=[kafka.bootstrap_servers], topic=topic, linger_ms=1)
+    backplane = KafkaBackplane(options)
+    with DataPlane(backplane, data_plane) as plane:
+        plane.publish(exposure(0))
+        assert plane.flush(10).delivered == 1
+        broken(INIT_PRODUCER_ID_REQUEST, KafkaError.CLUSTER_AUTHORIZATION_FAILED, times=1000)
+        make_fatal(backplane)
+        for number in range(1, 40):
+            plane.publish(exposure(number))
+        until(lambda: plane.health().details["producersReplaced"] >= 2)
+        plane.close(0.5)
+        stats = plane.stats()
+        assert (stats.delivered, stats.spooled, stats.failed) == (1, 39, 0)
+        assert is_balanced(stats)
+    mend()
+    with DataPlane(KafkaBackplane(options), data_plane) as plane:
+        until(lambda: plane.stats().spooled == 0, timeout=30)
+        assert plane.flush(20).delivered == 39
+    assert numbers(consumed(topic)) == list(range(40))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ class RecordingContext:
 
     def delivered(self, record: Record) -> None:
         self.delivered_records.append(record)
+
+    def delivered_all(self, records: Sequence[Record]) -> None:
+        self.delivered_records.extend(records)
 
     def failed(self, record: Record, reason: str) -> None:
         self.failed_records.append((record, reason))

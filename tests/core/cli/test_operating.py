@@ -23,6 +23,7 @@ from experiment_framework.plugin import (
     Record,
     options,
 )
+from msgspec import structs
 from ruamel.yaml import YAML
 
 Run = Callable[..., Result]
@@ -162,15 +163,36 @@ def test_the_exit_code_says_how_it_is(
     assert "a, b" in result.stdout
 
 
-def test_health_waits_for_it_to_become_healthy(
-    run: Run, with_backplane: Callable[[object], Path]
+@pytest.mark.parametrize(
+    ("flags", "status"), [((), "DEGRADED"), (("--strict",), "HEALTHY")], ids=["lenient", "strict"]
+)
+def test_health_waits_until_it_is_good_enough(
+    run: Run, with_backplane: Callable[[object], Path], flags: tuple[str, ...], status: str
 ) -> None:
     config = with_backplane(Puppet("UNHEALTHY", "UNHEALTHY", "DEGRADED", "HEALTHY"))
 
-    result = run("health", config, "--json", "--timeout", "30")
+    result = run("health", config, "--json", "--timeout", "30", *flags)
 
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["status"] == "HEALTHY"
+    assert json.loads(result.stdout)["status"] == status
+
+
+class Connecting(Puppet):
+    """Has not heard from anybody yet."""
+
+    def health(self) -> Health:
+        return structs.replace(super().health(), details={"answered": False})
+
+
+def test_a_sink_that_has_not_answered_yet_is_waited_for_and_then_unhealthy(
+    run: Run, with_backplane: Callable[[object], Path]
+) -> None:
+    config = with_backplane(Connecting("DEGRADED"))
+
+    result = run("health", config, "--json", "--timeout", "0.1")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reasons"][0] == "nothing has answered within 0.1 s"
 
 
 @pytest.fixture

@@ -10,7 +10,13 @@ from click.testing import Result
 from experiment_framework._cli import planes
 from experiment_framework._config import load
 from experiment_framework._registry import Registry
-from experiment_framework.plugin import Backplane, QueueFullError, Record, options
+from experiment_framework.plugin import (
+    Backplane,
+    QueueFullError,
+    Record,
+    RecordTooLargeError,
+    options,
+)
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -207,6 +213,41 @@ def test_a_queue_that_stays_full_ends_it_and_says_where(
     assert result.exit_code == 1
     assert summary["stoppedAt"] == 4
     assert summary["accepted"] == summary["delivered"] == summary["lines"] == 3
+
+
+class TooSmall(Backplane[NoOptions]):
+    """Can never take a record, and has a place of its own for dead letters."""
+
+    def __init__(self) -> None:
+        super().__init__(NoOptions())
+        self.letters: list[Record] = []
+
+    def publish(self, record: Record) -> None:
+        raise RecordTooLargeError(len(record.body), 1)
+
+    def dead_letter(self, record: Record, reason: str) -> bool:
+        self.letters.append(record)
+        return True
+
+
+def test_dead_letters_that_are_published_again_do_not_come_back_as_dead_letters(
+    run: Run, with_backplane: Callable[[object], Path], tmp_path: Path
+) -> None:
+    backplane = TooSmall()
+    config = with_backplane(backplane)
+    letters = tmp_path / "dead.jsonl"
+    config.write_text(
+        "experimentFramework: {dataPlane: {backplane: {type: trickle}, "
+        f"deadLetters: {{path: {letters}}}}}}}\n"
+    )
+    rejects = tmp_path / "rejects.jsonl"
+
+    result = run("publish", config, "--rejects", rejects, input=exposure("u1"))
+
+    assert result.exit_code == 1
+    assert "too_large" in rejects.read_text()
+    assert not letters.exists()
+    assert not backplane.letters
 
 
 def test_an_unreadable_configuration_publishes_nothing(

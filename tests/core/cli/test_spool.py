@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -12,12 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from click.testing import Result
 
+EXPERIMENT = Path(sys.executable).with_name("experiment")
+
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
+TwoFolders = Callable[[], "tuple[Path, Path]"]
 Writer = Callable[[int], "subprocess.Popen[str]"]
 
 PROGRAM = dedent(
@@ -118,6 +123,20 @@ def killed(running: Writer) -> Writer:
         return kill(running(count))
 
     return killed
+
+
+@pytest.fixture
+def two_killed(running: Writer, directory: Path) -> TwoFolders:
+    """Leave ten records of each of two processes, in the folders that are given."""
+
+    def two_killed() -> tuple[Path, Path]:
+        processes = [running(10), running(10)]
+        for process in processes:
+            kill(process)
+        first, second = (next(directory.glob(f"*-{each.pid}")) for each in processes)
+        return first, second
+
+    return two_killed
 
 
 def kill(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
@@ -288,7 +307,12 @@ def test_what_is_exported_can_be_published(
     exported = run("spool", "export", config, output, "--json")
     published = run("publish", config, output)
 
-    assert json.loads(exported.stdout) == {"output": str(output), "records": 30, "lost": 0}
+    assert json.loads(exported.stdout) == {
+        "output": str(output),
+        "records": 30,
+        "lost": 0,
+        "unreadable": [],
+    }
     assert output.stat().st_mode & 0o777 == 0o600
     assert published.exit_code == 0, published.output
     assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 30)
@@ -339,6 +363,7 @@ def test_replay_sends_what_the_dead_have_left_and_only_that(
         "dropped": {},
         "remaining": 0,
         "running": 20,
+        "unreadable": [],
     }, notes
     assert ids_in(events(tmp_path).read_text()) == ids_of(dead, 500)
     rest = json.loads(run("spool", "ls", config, "--json").stdout)
@@ -370,7 +395,7 @@ def test_a_replay_that_is_interrupted_loses_nothing(
     code: int,
 ) -> None:
     killed(20)
-    replay = start("spool", "replay", config_when_down, "--json", "--timeout", "60")
+    replay = start("spool", "replay", config_when_down, "--timeout", "60")
     deadline = time.monotonic() + 60
     while not list(directory.glob(f"*-{replay.pid}/*/*.segment")):
         assert time.monotonic() < deadline
@@ -380,7 +405,7 @@ def test_a_replay_that_is_interrupted_loses_nothing(
     output, _ = replay.communicate(timeout=60)
 
     assert replay.returncode == code
-    assert json.loads(output)["remaining"] == 20
+    assert b"20  on disk, interrupted" in output
     assert json.loads(run("spool", "ls", config_when_down, "--json").stdout)["records"] == 20
 
 
@@ -448,6 +473,300 @@ def test_purge_asks_first(
     assert purge.returncode == code
     assert b"10 records of 1 dead processes" in notes
     assert json.loads(run("spool", "ls", config, "--json").stdout)["records"] == left
+
+
+def test_purge_leaves_what_is_no_spool_and_deletes_the_rest(
+    run: Run, config: Path, two_killed: TwoFolders
+) -> None:
+    mixed, other = two_killed()
+    stranger = mixed / "report.csv"
+    stranger.write_text("mine")
+
+    result = run("spool", "purge", config, "--yes", "--json")
+
+    assert result.exit_code == 1
+    purged = json.loads(result.stdout)
+    assert purged["folders"] == [other.name]
+    assert f"spool {stranger}: it is no file of a spool; move it out of" in result.stderr
+    assert stranger.read_text() == "mine"
+    assert list(mixed.glob("*.segment"))
+
+
+@pytest.mark.parametrize("name", ["2024-11", "00002024-11", "00000009-1"])
+def test_a_folder_of_somebody_else_is_no_process_of_ours(
+    start: Start, run: Run, config: Path, directory: Path, killed: Writer, name: str
+) -> None:
+    killed(10)
+    report = directory / name / "deep" / "report.csv"
+    report.parent.mkdir(parents=True)
+    report.write_text("mine")
+
+    listed = json.loads(run("spool", "ls", config, "--json").stdout)
+    replay = start("spool", "replay", config)
+    replay.communicate(timeout=60)
+    purged = run("spool", "purge", config, "--yes")
+
+    assert [row["records"] for row in listed["folders"]] == [10]
+    assert (replay.returncode, purged.exit_code) == (0, 0)
+    assert report.read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_no_process_of_ours(
+    run: Run, config: Path, directory: Path, tmp_path: Path, killed: Writer
+) -> None:
+    killed(10)
+    (theirs,) = directory.glob("*-*")
+    elsewhere = theirs.rename(tmp_path / theirs.name)
+    (directory / "00000001-1").symlink_to(elsewhere)
+
+    listed = run("spool", "ls", config, "--json")
+    purged = run("spool", "purge", config, "--yes")
+
+    assert json.loads(listed.stdout)["folders"] == []
+    assert (purged.exit_code, purged.stderr) == (0, "")
+    assert list(elsewhere.glob("*.segment"))
+
+
+COMMANDS = ["ls", "show", "verify", "export", "replay", "purge"]
+
+
+def arguments(command: str, config: Path) -> list[str | Path]:
+    return ["spool", command, config, *(["--yes"] if command == "purge" else [])]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_segment_that_cannot_be_read_stops_nothing_else(
+    run: Run, config: Path, directory: Path, two_killed: TwoFolders, command: str
+) -> None:
+    before, after = two_killed()
+    unreadable = before / "00000000-not.segment"
+    unreadable.mkdir()
+    (unreadable / "mine").write_text("mine")
+
+    result = run(*arguments(command, config))
+
+    assert result.exit_code == 1
+    assert f"spool {unreadable}: it is a folder, and no file of a spool; move it" in result.stderr
+    assert "1 folders or files cannot be read" in result.stderr
+    assert len(list(directory.rglob("mine"))) == 1
+    if command == "purge":
+        assert list(before.glob("*.segment"))
+        assert not after.exists()
+    if command in ("show", "export"):
+        assert len(result.stdout.splitlines()) == 20
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_that_cannot_be_read_stops_nothing_else(
+    run: Run,
+    config: Path,
+    two_killed: TwoFolders,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    others, readable = two_killed()
+    refuse(monkeypatch, others)
+
+    result = run(*arguments(command, config))
+    monkeypatch.undo()
+
+    assert result.exit_code == 1
+    assert f"spool {others}: it cannot be read: permission denied; run this as" in result.stderr
+    assert list(others.glob("*.segment"))
+    assert readable.exists() == (command not in ("replay", "purge"))
+
+
+@pytest.mark.parametrize("command", ["ls", "verify", "export", "replay", "purge"])
+def test_a_program_is_told_what_cannot_be_read(
+    run: Run,
+    config: Path,
+    directory: Path,
+    tmp_path: Path,
+    killed: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    killed(10)
+    (others,) = directory.glob("*-*")
+    refuse(monkeypatch, others)
+    output = [tmp_path / "out.jsonl"] if command == "export" else []
+
+    result = run(*arguments(command, config), *output, "--json")
+
+    (problem,) = json.loads(result.stdout)["unreadable"]
+    assert problem.startswith(f"spool {others}: ")
+
+
+def test_health_tells_of_what_cannot_be_read(
+    run: Run, config: Path, directory: Path, killed: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(10)
+    (others,) = directory.glob("*-*")
+    refuse(monkeypatch, others)
+
+    health = json.loads(run("health", config, "--json").stdout)
+
+    assert health["status"] == "DEGRADED"
+    assert any(f"1 folders or files cannot be read: spool {others}" in r for r in health["reasons"])
+
+
+def test_bytes_kept_aside_that_cannot_be_read_are_told_of_by_their_whole_path(
+    run: Run, config: Path, directory: Path, tmp_path: Path, killed: Writer
+) -> None:
+    killed(1)
+    config.write_text(config.read_text().replace(str(directory), directory.name))
+    (directory / "corrupt").write_text("a file")
+
+    result = run("spool", "ls", config)
+
+    assert result.exit_code == 1
+    assert f"spool {tmp_path / 'spool' / 'corrupt'}: it is not a folder" in result.stderr
+    assert "1 records in" in result.stdout
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have a folder as another user's is, which nobody stops root from reading."""
+    listdir, opened = os.listdir, os.open
+
+    def refused(path: object) -> None:
+        if isinstance(path, str | os.PathLike) and folder in (Path(path), *Path(path).parents):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def refusing_listdir(path: str) -> list[str]:
+        refused(path)
+        return listdir(path)
+
+    def refusing_open(path: str, *rest: Any, **named: Any) -> int:
+        refused(path)
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(os, "listdir", refusing_listdir)
+    monkeypatch.setattr(os, "open", refusing_open)
+
+
+@pytest.mark.parametrize("command", ["show", "export"])
+def test_what_a_pager_may_show_is_not_overwritten_by_a_progress_bar(
+    config: Path, killed: Writer, command: str
+) -> None:
+    killed(10)
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [EXPERIMENT, "spool", command, str(config)], stdout=subprocess.PIPE, stderr=theirs
+        ) as process:
+            output, _ = process.communicate(timeout=60)
+        os.write(theirs, b"end")
+        notes = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert output.count(b"Outcome") == 10
+    assert b"reading" not in notes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bar"),
+    [
+        (["ls"], b"looking"),
+        (["verify"], b"checking"),
+        (["export", "{folder}/out.jsonl"], b"reading"),
+        (["replay"], b"sending"),
+        (["purge", "--yes"], b"deleting"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_a_terminal_shows_how_far_it_is_and_nothing_else_does(
+    config: Path, tmp_path: Path, killed: Writer, arguments: list[str], bar: bytes
+) -> None:
+    killed(10)
+    command = [each.format(folder=tmp_path) for each in arguments]
+    ours, theirs = pty.openpty()
+    try:
+        shown = subprocess.run(
+            [EXPERIMENT, "spool", command[0], str(config), *command[1:]],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=60,
+            check=True,
+        )
+        os.write(theirs, b"end")
+        notes = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert bar in notes
+    assert b"\x1b" not in shown.stdout
+    again = subprocess.run(
+        [EXPERIMENT, "spool", "ls", str(config)], capture_output=True, timeout=60, check=True
+    )
+    assert again.stderr == b""
+
+
+def test_export_to_a_disk_that_is_full_says_what_is_wrong(
+    run: Run, config: Path, killed: Writer
+) -> None:
+    killed(10)
+
+    result = run("spool", "export", config, "/dev/full", "--force")
+
+    assert result.exit_code == 1
+    assert "not all records are in /dev/full: No space left on device" in result.stderr
+
+
+BUSY = dedent(
+    """
+    import itertools, sys, threading
+    from experiment_framework import DataPlane, Outcome
+
+    stop = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    with DataPlane.from_config(sys.argv[1]) as plane:
+        for n in itertools.count():
+            plane.publish(
+                Outcome(experiment_name="e", subject_id=f"s{n}", metric_name="m",
+                        outcome_type="Count", value=n)
+            )
+            if n == 1000:
+                print("ready", flush=True)
+            if stop.is_set():
+                break
+        plane.flush(30)
+    stats = plane.stats()
+    full = stats.dropped.pop("spool_full", 0)  # it writes faster than there is room
+    assert not stats.dropped, stats
+    assert stats.offered == stats.delivered + full, stats
+    print(stats.delivered, flush=True)
+    """
+)
+
+
+def test_commands_neither_disturb_a_process_that_writes_nor_are_misled_by_it(
+    run: Run, directory: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "busy.yaml"
+    written = configuration(directory, f"file, options: {{path: {events(tmp_path)}}}")
+    spool = f"spool: {{directory: {directory}"
+    config.write_text(written.replace(spool, f"{spool}, mode: writeAhead, maxBytes: 1048576"))
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY, str(config)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdin is not None
+        assert owner.stdout.readline() == "ready\n"
+        for _ in range(3):
+            for command in ("ls", "show", "export", "replay"):
+                assert run("spool", command, config).exit_code == 0
+            assert run("spool", "purge", config, "--yes").exit_code == 0
+            verdict = run("spool", "verify", config, "--json")
+            assert (verdict.exit_code, json.loads(verdict.stdout)["damages"]) == (0, [])
+            assert owner.poll() is None
+        owner.stdin.close()
+        delivered = int(owner.stdout.readline())
+    assert len(set(ids_in(events(tmp_path).read_text()))) == delivered
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "verify", "export", "replay", "purge"])

@@ -133,3 +133,21 @@ def test_without_a_callback_no_thread_is_started(record: Record) -> None:
     callbacks.close(1)
     assert threading.active_count() == before
     assert callbacks.skipped == 0
+
+
+def test_a_callback_that_tries_to_end_its_thread_costs_one_call(
+    sink: BatchSink, exposure: Exposure
+) -> None:
+    told = []
+
+    def on_delivery(report: DeliveryReport) -> None:
+        told.append(report)
+        if len(told) == 1:
+            raise SystemExit
+
+    with DataPlane(sink, on_delivery=on_delivery) as plane:
+        for _ in range(3):
+            plane.publish(exposure)
+        plane.flush(5)
+    assert len(told) == 3
+    assert plane.stats().callback_errors == 1

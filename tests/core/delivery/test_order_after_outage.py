@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from experiment_framework import DataPlane, Exposure
+from experiment_framework._delivery.spooling import Spooling
 from experiment_framework._delivery.suspicion import witness_among
 from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.envelope import Envelope, Record, encode
@@ -47,6 +49,44 @@ def test_nothing_overtakes_its_own_key_when_the_sink_comes_back(
     assert plane.flush(30).is_complete
     for key, ids in published.items():
         assert [each.event_id for each in control.records if each.subject_id == key] == ids
+
+
+def test_what_is_published_while_a_batch_goes_to_disk_goes_behind_it(
+    make_plane: Callable[..., DataPlane],
+    sink: BatchSink,
+    control: Control,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published: list[str] = []
+    take_back = Spooling.take_back
+
+    def publish_first(self: Spooling, record: Record, reason: str = "") -> bool:
+        if len(published) < 6:
+            other = threading.Thread(target=publish)
+            other.start()
+            other.join(30)
+        return take_back(self, record, reason)
+
+    def publish() -> None:
+        published.append(plane.publish(exposure("a", len(published))).event_id)
+
+    monkeypatch.setattr(Spooling, "take_back", publish_first)
+    plane = make_plane(
+        sink,
+        failure_mode="spool",
+        spool=SpoolOptions(directory=tmp_path / "spool"),
+        retry_deadline_ms=0,
+        batch_size=3,
+    )
+    control.hold()
+    control.fail_next(ConnectionError("down"))
+    for _ in range(5):
+        publish()
+    control.release()
+    assert plane.flush(30).is_complete
+    assert len(published) == 6
+    assert [each.event_id for each in control.records] == published
 
 
 def records(*subjects: str) -> list[Record]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from experiment_framework import DataPlane, Exposure
-from experiment_framework._delivery import spooling
+from experiment_framework._delivery import replay
 from experiment_framework.dataplane_options import DeadLetterOptions, SpoolOptions
 from experiment_framework.plugin import Record
 from sinks import BatchSink, Control
@@ -34,7 +34,7 @@ class Picky(BatchSink):
 
 @pytest.fixture(autouse=True)
 def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooling, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(replay, "LONGEST_PAUSE", 0.1)
 
 
 @pytest.fixture(params=["overflow", "writeAhead"])

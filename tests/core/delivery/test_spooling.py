@@ -8,6 +8,7 @@ import pytest
 from accounts import is_balanced
 from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposure, Outcome
 from experiment_framework.dataplane_options import FailureModes, SpoolOptions
+from experiment_framework.plugin import Record
 from sinks import BatchSink, Control, SelfQueueing
 
 MODES = ("overflow", "writeAhead")
@@ -148,6 +149,30 @@ def test_a_spool_that_drops_the_oldest_counts_them_too(
     assert len(arrived(control)) == 4000 - dropped
     assert is_balanced(plane.stats())
     plane.close(5)
+
+
+def test_what_a_full_spool_drops_is_told_and_counted_by_variant(
+    sink: BatchSink, control: Control, exposure: Exposure, tmp_path: Path
+) -> None:
+    told: list[str] = []
+
+    def on_drop(_record: Record, reason: str) -> None:
+        told.append(reason)
+
+    control.hold()
+    spool = SpoolOptions(directory=tmp_path, max_bytes=1024 * 1024, when_full="dropOldest")
+    plane = DataPlane(sink, spooling(tmp_path, spool=spool), on_drop=on_drop)
+    for _ in range(8000):
+        plane.publish(exposure)
+    plane.close(0.5)
+    stats = plane.stats()
+    dropped = stats.dropped["spool_overflow"]
+    assert dropped > 0
+    assert set(told) == {"spool_overflow"}
+    assert len(told) + stats.callbacks_skipped == dropped
+    [kind] = plane.breakdown()
+    assert kind.dropped >= len(told)
+    assert is_balanced(stats)
 
 
 def test_several_threads_publish_while_records_are_replayed(

@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from experiment_framework import DataPlane, Exposure
+from experiment_framework._delivery import worker
+from experiment_framework.plugin import Record
 from sinks import BatchSink, Control
+from waiting import wait_until
 
 MakePlane = Callable[..., DataPlane]
 
 
+def age_of(plane: DataPlane) -> float:
+    return float(plane.health().details["oldestPendingAgeSeconds"] or 0.0)
+
+
 def batch_threads() -> set[threading.Thread]:
+    """Find those that run now; some of other tests may be about to end."""
     return {each for each in threading.enumerate() if each.name == "experiment-batches"}
 
 
@@ -20,12 +28,12 @@ def test_no_thread_runs_before_the_first_event_nor_after_the_close(
 ) -> None:
     before = batch_threads()
     plane = make_plane(sink)
-    assert batch_threads() <= before  # those of other planes may end meanwhile
-    plane.publish(exposure)
-    (worker,) = batch_threads() - before
-    plane.close()
-    worker.join(5)
     assert batch_threads() <= before
+    plane.publish(exposure)
+    (started,) = batch_threads() - before
+    plane.close()
+    started.join(5)
+    assert not started.is_alive()
 
 
 def test_a_full_batch_is_written_without_waiting_for_the_interval(
@@ -130,3 +138,97 @@ def test_a_sink_that_tries_to_end_its_thread_costs_one_batch(
     assert first.status == "failed"
     assert type(end).__name__ in (first.reason or "")
     assert plane.publish_and_wait(exposure, 5).status == "delivered"
+
+
+def test_health_says_how_long_records_wait_and_when_the_last_one_arrived(
+    make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    plane = make_plane(sink, batch_size=2, flush_interval_ms=3_600_000)
+    details = plane.health().details
+    assert details["oldestPendingAgeSeconds"] is None
+    assert details["lastDeliveryAgeSeconds"] is None
+    plane.publish(exposure)
+    wait_until(lambda: age_of(plane) > 0.02, timeout=10, what="a wait")
+    plane.flush(5)
+    details = plane.health().details
+    assert details["oldestPendingAgeSeconds"] is None
+    assert 0 <= details["lastDeliveryAgeSeconds"] < 5
+
+
+def test_a_batch_under_way_still_waits_and_its_failure_is_no_delivery(
+    make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    control.hold()
+    control.fail_next(OSError("no"))
+    plane = make_plane(sink, batch_size=1, retry_deadline_ms=0)
+    plane.publish(exposure)
+    wait_until(lambda: age_of(plane) > 0.02, timeout=10, what="a wait")
+    assert plane.health().details["queueFill"] == 0, "it is in the sink's hands"
+    control.release()
+    plane.flush(5)
+    assert plane.health().details["oldestPendingAgeSeconds"] is None
+    assert plane.health().details["lastDeliveryAgeSeconds"] is None
+
+
+def test_what_a_batch_leaves_in_the_queue_has_waited_since_it_came(
+    make_plane: MakePlane, exposure: Exposure
+) -> None:
+    turns = threading.Semaphore(0)
+    written: list[Record] = []
+
+    class InTurns(BatchSink):
+        def write_batch(self, records: Sequence[Record]) -> None:
+            turns.acquire(timeout=30)
+            written.extend(records)
+
+    plane = make_plane(InTurns(), batch_size=1)
+    for _ in range(2):
+        plane.publish(exposure)
+    wait_until(lambda: age_of(plane) > 0.1, timeout=10, what="a wait")
+    turns.release()
+    wait_until(lambda: len(written) == 1, timeout=10, what="the first batch")
+    assert age_of(plane) > 0.1
+    turns.release()
+
+
+def test_a_sink_that_hangs_is_degraded_and_then_unhealthy(
+    make_plane: MakePlane,
+    sink: BatchSink,
+    control: Control,
+    exposure: Exposure,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "SLOW", 0.05)
+    monkeypatch.setattr(worker, "STUCK", 0.3)
+    control.hold()
+    plane = make_plane(sink, batch_size=1, flush_interval_ms=1)
+    plane.publish(exposure)
+    seen = []
+
+    def is_unhealthy() -> bool:
+        seen.append(plane.health())
+        return seen[-1].status == "UNHEALTHY"
+
+    wait_until(is_unhealthy, timeout=10, what="unhealthy")
+    assert next(health.status for health in seen if not health.is_healthy) == "DEGRADED"
+    assert "nothing gets through" in seen[-1].message
+    control.release()
+    plane.flush(5)
+    assert plane.health().is_healthy
+
+
+def test_a_queue_that_fills_is_told(
+    make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    control.hold()
+    plane = make_plane(sink, max_queue_size=10, batch_size=1, flush_interval_ms=1)
+    plane.publish(exposure)
+    wait_until(
+        lambda: plane.health().details["queueFill"] == 0, timeout=10, what="a batch under way"
+    )
+    for _ in range(9):
+        plane.publish(exposure)
+    health = plane.health()
+    assert health.details["queueFill"] == pytest.approx(0.9)
+    assert "the queue is 90% full" in health.reasons
+    control.release()

@@ -60,6 +60,7 @@ def test_every_hook_is_known_with_its_arguments() -> None:
     assert HOOKS["publish"] == ("record",)
     assert HOOKS["open"] == ("options", "context")
     assert HOOKS["after_fork"] == ()
+    assert HOOKS["dead_letter"] == ("record", "reason")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ class TestABackplane:
 
     def test_has_none_for_each_hook_that_it_lacks(self) -> None:
         hooks = resolve(Sink(Options()), name="mine", options=Options())
-        lacking = ("outstanding", "flush", "health", "close", "provision", "read", "after_fork")
+        lacking = (
+            *("outstanding", "flush", "health", "close", "provision", "read", "after_fork"),
+            "dead_letter",
+        )
         assert [getattr(hooks, name) for name in lacking] == [None] * len(lacking)
 
     def test_has_its_context_before_it_is_opened_and_after(self) -> None:

@@ -24,10 +24,12 @@ class Discards:
 
     Attributes:
         count: How many records were dropped that nobody had.
+        untold: How many of them cannot be told of any more.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.untold = 0
         self._files: deque[_File] = deque()
 
     def add(self, segment: Segment) -> None:
@@ -37,10 +39,12 @@ class Discards:
         self.count += waiting
         if not waiting:
             return
-        with suppress(OSError):
-            self._files.append(_File(segment, states))
+        try:
+            self._files.append(_File(segment, states, waiting))
+        except OSError:
+            self.untold += waiting
         while len(self._files) > _MOST_FILES:
-            self._files.popleft().close()
+            self._let_go()
 
     def take(self, most: int) -> list[Record]:
         """Read records; each is given once."""
@@ -50,21 +54,27 @@ class Discards:
             with suppress(OSError):
                 for record in file.records:
                     records.append(record)
+                    file.left -= 1
                     if len(records) == most:
                         return records
-            file.close()
             if self._files and self._files[0] is file:
-                self._files.popleft()
+                self._let_go()
         return records
 
     def close(self) -> None:
         """Let go of all files."""
         while self._files:
-            self._files.popleft().close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        file = self._files.popleft()
+        self.untold += file.left
+        file.close()
 
 
 class _File:
-    def __init__(self, segment: Segment, states: bytes) -> None:
+    def __init__(self, segment: Segment, states: bytes, waiting: int) -> None:
+        self.left = waiting
         self._descriptor = os.open(segment.path, os.O_RDONLY)
         self.records = self._read(segment.end, states)
 

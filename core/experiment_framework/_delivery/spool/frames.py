@@ -2,7 +2,7 @@
 
 A frame is a header of 20 bytes and the record's body, little-endian::
 
-    magic 4 | body length 4 | index 4 | bucket 2 | check of these 2 | check of all 4
+    magic 4 | body length 4 | index 4 | check of these 4 | check of all 4
 
 The magic bytes do not occur in UTF-8 text, so a search for the next frame never ends inside a
 body. The check of the header keeps a flipped length from being believed.
@@ -22,9 +22,9 @@ import msgspec
 __all__ = ["HEADER_BYTES", "MAX_BODY", "Frame", "Gap", "frame_of", "frames"]
 
 _MAGIC: Final = b"\xfeXS\x01"
-_HEAD: Final = Struct("<4sIIH")
-_CHECKS: Final = Struct("<HI")
-_HEADER: Final = Struct("<4sIIHHI")
+_HEAD: Final = Struct("<4sII")
+_CHECKS: Final = Struct("<II")
+_HEADER: Final = Struct("<4sIIII")
 _HEAD_BYTES: Final = _HEAD.size
 
 HEADER_BYTES: Final = _HEADER.size
@@ -46,7 +46,6 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
     offset: int
     index: int
-    bucket: int
     body: bytes
 
 
@@ -64,11 +63,11 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     is_torn: bool
 
 
-def frame_of(body: bytes, index: int, bucket: int) -> bytes:
+def frame_of(body: bytes, index: int) -> bytes:
     """Wrap a body."""
-    head = _pack_head(_MAGIC, len(body), index, bucket)
+    head = _pack_head(_MAGIC, len(body), index)
     check = crc32(head)
-    return b"".join((head, _pack_checks(check & 0xFFFF, crc32(body, check)), body))
+    return head + _pack_checks(check, crc32(body, check)) + body
 
 
 def frames(descriptor: int, start: int, end: int) -> Iterator[Frame | Gap]:
@@ -111,11 +110,11 @@ def _parse(data: bytes, position: int, base: int) -> Frame | int:
         return HEADER_BYTES
     magic: bytes
     length: int
-    magic, length, index, bucket, head_check, body_check = _unpack_from(data, position)
+    magic, length, index, head_check, body_check = _unpack_from(data, position)
     if magic != _MAGIC or length > MAX_BODY:
         return 0
     check = crc32(data[position : position + _HEAD_BYTES])
-    if check & 0xFFFF != head_check:
+    if check != head_check:
         return 0
     start = position + HEADER_BYTES
     body = data[start : start + length]
@@ -123,7 +122,7 @@ def _parse(data: bytes, position: int, base: int) -> Frame | int:
         return HEADER_BYTES + length
     if crc32(body, check) != body_check:
         return 0
-    return Frame(base + position, index, bucket, body)
+    return Frame(base + position, index, body)
 
 
 def _read(descriptor: int, offset: int, at_least: int, end: int) -> bytes:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from heapq import heappop, heappush
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from experiment_framework._delivery.spool.aside import keep_aside
+from experiment_framework._delivery.spool.errors import Trouble
 from experiment_framework._delivery.spool.frames import HEADER_BYTES, Frame, Gap, frames
 from experiment_framework._delivery.spool.segment import Place, Segment
+from experiment_framework._delivery.spool.segments import Segments
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DecodeError
 
 __all__ = ["HandOut"]
 
+_AT_ONCE: Final = 100
+"""Records that are handed out in one moment of the lock."""
+
 
 class HandOut:
     """Reads the segments of a spool from the oldest to the newest.
 
-    Frames are read and decoded without the spool's lock, which is held for a moment per record.
+    Frames are read and decoded without the spool's lock, which is held for moments in between.
 
     Attributes:
         corrupt: How many records could not be read.
@@ -29,45 +35,44 @@ class HandOut:
     Args:
         directory: The declared directory.
         lock: The spool's lock.
-        settle: Called under the lock with a segment of which nothing may be left.
+        segments: What is read.
+        trouble: Is told of what the disk complains about.
     """
 
     def __init__(
         self,
         directory: Path,
         lock: AbstractContextManager[object],
-        settle: Callable[[Segment], None],
+        segments: Segments,
+        trouble: Trouble,
     ) -> None:
         self.corrupt = 0
         self._directory = directory
         self._lock = lock
-        self._settle = settle
-        self._unread: list[Segment] = []
+        self._segments = segments
+        self._trouble = trouble
         self._returned: list[Place] = []
         self._reading: _Reading | None = None
         self._is_busy = False
         self._is_closed = False
 
-    def add(self, segment: Segment) -> None:
-        """Have a segment read; called under the lock."""
-        insort(self._unread, segment, key=lambda other: other.serial)
+    def release(self, place: Place) -> bool:
+        """Hand a record out again, before all younger ones; False where it is gone."""
+        with self._lock:
+            segment = self._segments.by_serial.get(place.serial)
+            if segment is None or not segment.give_back(place):
+                return False
+            if place.offset < segment.read_to:  # else it is read with those around it
+                heappush(self._returned, place)
+            return True
 
-    def discard(self, segment: Segment) -> None:
-        """Have a segment read no further; called under the lock."""
-        if segment in self._unread:
-            self._unread.remove(segment)
-
-    def give_back(self, place: Place) -> None:
-        """Hand a record out again, before all younger ones; called under the lock."""
-        heappush(self._returned, place)
-
-    def take(self, most: int, segments: dict[int, Segment]) -> list[tuple[Place, Record]]:
+    def take(self, most: int) -> list[tuple[Place, Record]]:
         """Hand out the oldest records that nobody has.
 
         One reader at a time: another one meanwhile, such as a signal handler, gets nothing.
 
         Raises:
-            OSError: The disk cannot be read.
+            SpoolError: The disk cannot be read.
         """
         with self._lock:
             if self._is_busy:
@@ -80,11 +85,14 @@ class HandOut:
                 if self._returned and (
                     segment is None or self._returned[0].serial <= segment.serial
                 ):
-                    batch += self._take_returned(segments)
+                    batch += self._take_returned()
                 elif segment is not None:
                     batch += self._take_from(segment, most - len(batch))
                 else:
                     break
+        except OSError as error:
+            raise self._trouble.note(error) from error
+        else:
             return batch
         finally:
             with self._lock:
@@ -108,10 +116,10 @@ class HandOut:
         if reading is not None:
             reading.close()
 
-    def _take_returned(self, segments: dict[int, Segment]) -> list[tuple[Place, Record]]:
+    def _take_returned(self) -> list[tuple[Place, Record]]:
         with self._lock:
             place = heappop(self._returned)
-            segment = segments.get(place.serial)
+            segment = self._segments.by_serial.get(place.serial)
         if segment is None:
             return []
         try:
@@ -155,15 +163,16 @@ class HandOut:
         Called under the lock, which is held for all of it: between two looks, one that had nothing
         could get records, be sealed, and be overtaken by the next one.
         """
+        unread = self._segments.unread
         position = 0
-        while position < len(self._unread):
-            segment = self._unread[position]
+        while position < len(unread):
+            segment = unread[position]
             if segment.writing or segment.read_to < segment.end:
                 return segment
             if segment.is_sealed:
-                self._unread.pop(position)
+                unread.pop(position)
                 self.corrupt += segment.write_off()
-                self._settle(segment)
+                self._segments.settle(segment)
             else:  # more may come, but there is more to read already
                 position += 1
         return None
@@ -173,17 +182,18 @@ class HandOut:
         batch: list[tuple[Place, Record]] = []
         if reading is None:
             return batch
-        for item in reading.items:
-            if isinstance(item, Gap):
-                keep_aside(self._directory, segment.path, reading.descriptor, item.start, item.end)
-                continue
+        while items := list(islice(reading.items, min(_AT_ONCE, most - len(batch)))):
+            whole = [item for item in items if isinstance(item, Frame)]
+            for gap in (item for item in items if isinstance(item, Gap)):
+                keep_aside(self._directory, segment.path, reading.descriptor, gap.start, gap.end)
             with self._lock:
-                segment.read_to = item.offset + HEADER_BYTES + len(item.body)
-                waits = segment.hand_out(item.index)
-            if waits:
-                batch += self._decoded(segment, item, reading.descriptor)
-                if len(batch) >= most:
-                    return batch
+                waiting = [frame for frame in whole if segment.hand_out(frame.index)]
+                if whole:
+                    segment.read_to = whole[-1].offset + HEADER_BYTES + len(whole[-1].body)
+            for frame in waiting:
+                batch += self._decoded(segment, frame, reading.descriptor)
+            if len(batch) >= most:
+                return batch
         with self._lock:
             segment.read_to = max(segment.read_to, reading.end)
         self._close()
@@ -192,7 +202,7 @@ class HandOut:
     def _decoded(
         self, segment: Segment, frame: Frame, descriptor: int
     ) -> list[tuple[Place, Record]]:
-        place = Place(segment.serial, frame.index, frame.offset, frame.bucket)
+        place = Place(segment.serial, frame.index, frame.offset)
         try:
             return [(place, Record.from_body(frame.body))]
         except DecodeError:
@@ -203,9 +213,9 @@ class HandOut:
 
     def _lose(self, segment: Segment, place: Place) -> None:
         with self._lock:
-            if segment.finish(place.index, place.bucket):
+            if segment.finish(place.index):
                 self.corrupt += 1
-                self._settle(segment)
+                self._segments.settle(segment)
 
 
 class _Reading:

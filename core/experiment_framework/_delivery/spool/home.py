@@ -17,24 +17,25 @@ from pathlib import Path
 from typing import Final
 
 from experiment_framework._delivery.spool.errors import spool_error
+from experiment_framework._delivery.spool.folders import (
+    Note,
+    folders_of,
+    numbers_in,
+    refuse_strangers,
+    remove_empty,
+)
 from experiment_framework.errors import SpoolError
 
 __all__ = [
     "Home",
     "adopt_orphans",
-    "folders_of",
     "make_directory",
     "make_home",
-    "process_of",
-    "remove_empty",
     "remove_orphan",
     "with_owners",
 ]
 
 _LOCK: Final = "lock"
-_BESIDE: Final = frozenset({_LOCK, "probe", ".state", ".draft"})
-"""Names and suffixes of files that are worth nothing without a segment."""
-
 _PROBE_BYTES: Final = 64 * 2**10
 _LOCK_TIMEOUT: Final = 10.0
 _LOOK_TIMEOUT: Final = 1.0
@@ -87,8 +88,7 @@ def make_home(directory: Path) -> Home:
     """
     try:
         with _locked(directory):
-            numbers = (_number(path) for path in _all_folders(directory))
-            path = directory / f"{max(numbers, default=0) + 1:08d}-{os.getpid()}"
+            path = directory / f"{max(numbers_in(directory), default=0) + 1:08d}-{os.getpid()}"
             path.mkdir(mode=0o700)
             try:
                 _probe(path / "probe")
@@ -105,6 +105,8 @@ def make_home(directory: Path) -> Home:
 def adopt_orphans(directory: Path, home: Home) -> list[Path]:
     """Take the folders whose processes are no more into the home; oldest first.
 
+    One that cannot be taken stays where it is, for the commands to say why.
+
     Raises:
         SpoolError: The directory cannot be used.
     """
@@ -119,7 +121,7 @@ def adopt_orphans(directory: Path, home: Home) -> list[Path]:
     return sorted(adopted, key=lambda path: path.name)
 
 
-def with_owners(directory: Path) -> list[tuple[Path, bool]]:
+def with_owners(directory: Path, note: Note) -> list[tuple[Path, bool]]:
     """Find the folders of processes, oldest first, and whether the process of each is there.
 
     Only looks: it waits a moment for the directory's lock, so that nobody makes or adopts a folder
@@ -128,8 +130,14 @@ def with_owners(directory: Path) -> list[tuple[Path, bool]]:
     Raises:
         OSError: The directory cannot be read.
     """
+    found = []
     with _held_still(directory):
-        return [(folder, not _is_orphan(folder)) for folder in sorted(folders_of(directory))]
+        for folder in sorted(folders_of(directory, note)):
+            try:
+                found.append((folder, not _is_orphan(folder)))
+            except OSError as error:
+                note(folder, error)
+    return found
 
 
 def remove_orphan(directory: Path, name: str) -> bool:
@@ -139,27 +147,26 @@ def remove_orphan(directory: Path, name: str) -> bool:
         False where it is gone already, or belongs to a process.
 
     Raises:
-        SpoolError: The directory cannot be used.
+        SpoolError: The directory cannot be used, or there is something in the folder that is none
+            of a spool's: the declared directory may be a wrong one.
     """
     orphan = directory / name
     lock = None
     try:
         with _locked(directory):
-            lock = _lock_of(orphan)
-            if not orphan.is_dir() or not _is_free(lock):
+            if orphan not in folders_of(directory):
                 return False
+            lock = _lock_of(orphan)
+            if not _is_free(lock):
+                return False
+            refuse_strangers(orphan)
             shutil.rmtree(orphan)
     except OSError as error:
-        raise spool_error(directory, error) from error
+        raise spool_error(orphan, error) from error
     finally:
         if lock is not None:
             os.close(lock)
     return True
-
-
-def process_of(folder: Path) -> int:
-    """Read from a folder's name the id of the process that made it."""
-    return int(folder.name.partition("-")[2])
 
 
 def _adopt(orphan: Path, home: Home) -> list[Path]:
@@ -174,7 +181,7 @@ def _adopt(orphan: Path, home: Home) -> list[Path]:
             target = home.path / path.name
             path.rename(target)
             moved.append(target)
-    except (FileNotFoundError, PermissionError):  # just deleted; another user's
+    except OSError:  # just deleted; another user's; the disk does not give it
         return moved
     else:
         return moved
@@ -263,31 +270,3 @@ def _probe(path: Path) -> None:
     finally:
         os.close(descriptor)
         path.unlink(missing_ok=True)
-
-
-def folders_of(directory: Path) -> list[Path]:
-    """Find the folders of processes in the declared directory, or those that one has adopted."""
-    return [path for path in directory.iterdir() if _number(path) and path.is_dir()]
-
-
-def _all_folders(directory: Path) -> Iterator[Path]:
-    for folder in folders_of(directory):
-        yield folder
-        with suppress(FileNotFoundError):
-            yield from folders_of(folder)
-
-
-def _number(path: Path) -> int:
-    """Read the number that a folder's name begins with; 0 where it is none of ours."""
-    number, dash, process = path.name.partition("-")
-    return int(number) if dash and number.isdecimal() and process.isdecimal() else 0
-
-
-def remove_empty(folder: Path) -> None:
-    """Delete the folder of a process where no record is left in it."""
-    with suppress(OSError):
-        paths = sorted(folder.iterdir())
-        if all(path.name in _BESIDE or path.suffix in _BESIDE for path in paths):
-            for path in paths:
-                path.unlink()
-            folder.rmdir()

@@ -1,7 +1,8 @@
 """Looks into a spool, also while processes use it; changes nothing of theirs.
 
 What a process uses goes on changing: each segment is seen as it was at one moment, and what has
-been delivered and deleted in the meantime is passed over.
+been delivered and deleted in the meantime is passed over. So is what cannot be read: the rest may
+be sound.
 """
 
 from __future__ import annotations
@@ -17,13 +18,9 @@ import msgspec
 
 from experiment_framework._delivery.spool.aside import CORRUPT
 from experiment_framework._delivery.spool.errors import spool_error
+from experiment_framework._delivery.spool.folders import Note, folders_of, process_of
 from experiment_framework._delivery.spool.frames import HEADER_BYTES, Frame, Gap, frames
-from experiment_framework._delivery.spool.home import (
-    folders_of,
-    process_of,
-    remove_orphan,
-    with_owners,
-)
+from experiment_framework._delivery.spool.home import with_owners
 from experiment_framework._delivery.spool.recovery import survey
 from experiment_framework._delivery.spool.state import StoredState, read_state
 from experiment_framework.envelope import Record
@@ -32,13 +29,10 @@ from experiment_framework.errors import DecodeError, SpoolError
 __all__ = [
     "Damage",
     "Folder",
+    "Inspection",
     "KeptAside",
     "SegmentView",
     "Waiting",
-    "folders_in",
-    "kept_aside",
-    "remove_orphan",
-    "segments_of",
 ]
 
 DamageKind: TypeAlias = Literal["unreadable", "cutShort", "noEnvelope"]
@@ -118,7 +112,7 @@ class SegmentView:
         lost: How many of them cannot be read; known when `contents` has been gone through.
     """
 
-    def __init__(self, folder: Folder, path: Path, state: StoredState) -> None:
+    def __init__(self, folder: Folder, path: Path, state: StoredState, note: Note) -> None:
         self.name = f"{folder.name}/{path.name}"
         self.size = state.end
         self.records = state.pending
@@ -126,21 +120,18 @@ class SegmentView:
         self._path = path
         self._state = state
         self._is_alive = folder.is_alive
+        self._note = note
 
     def contents(self) -> Generator[Waiting | Damage]:
         """Read it from the beginning, frame by frame; what is acknowledged is checked only.
 
         A write that is under way is passed over.
-
-        Raises:
-            SpoolError: The disk cannot be read.
         """
         try:
             descriptor = os.open(self._path, os.O_RDONLY)
-        except FileNotFoundError:
-            return
         except OSError as error:
-            raise _unreadable(self._path, error) from error
+            self._note(self._path, error)
+            return
         lost = self.records
         try:
             for item in frames(descriptor, 0, self.size):
@@ -150,16 +141,12 @@ class SegmentView:
                     yield found
             self.lost = lost
         except OSError as error:
-            raise _unreadable(self._path, error) from error
+            self._note(self._path, error)
         finally:
             os.close(descriptor)
 
     def oldest(self) -> datetime | None:
-        """Say when the oldest record that waits here happened; None where none is readable.
-
-        Raises:
-            SpoolError: The disk cannot be read.
-        """
+        """Say when the oldest record that waits here happened; None where none is readable."""
         if not self.records:
             return None
         with closing(self.contents()) as contents:
@@ -182,76 +169,99 @@ class SegmentView:
             return Damage(self.name, item.offset, end, "noEnvelope")
 
 
-def folders_in(directory: Path) -> list[Folder]:
-    """Find the folders of all processes, those that were adopted too, oldest first.
+class Inspection:
+    """One look into a spool: it goes on past what cannot be read, and remembers it.
 
     Args:
-        directory: The declared one; where it is not there yet, there are none.
+        directory: The declared one.
 
-    Raises:
-        SpoolError: It cannot be read.
+    Attributes:
+        directory: The same, absolute.
     """
-    directory = directory.absolute()
-    found: list[Folder] = []
-    try:
-        for outer, is_alive in with_owners(directory):
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self._unreadable: dict[Path, SpoolError] = {}
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Which folders and files could not be read so far, why, and what to do about it."""
+        return [str(problem) for problem in self._unreadable.values()]
+
+    def could_read(self, path: Path) -> bool:
+        """Say whether nothing in a folder was unreadable so far."""
+        return not any(each.is_relative_to(path) for each in self._unreadable)
+
+    def folders(self) -> list[Folder]:
+        """Find the folders of all processes, those that were adopted too, oldest first.
+
+        Raises:
+            SpoolError: The directory cannot be read; one that is not there yet has none.
+        """
+        found: list[Folder] = []
+        try:
+            owners = with_owners(self.directory, self._note)
+        except FileNotFoundError:
+            return found
+        except OSError as error:
+            raise _unreadable(self.directory, error) from error
+        for outer, is_alive in owners:
             owner = process_of(outer)
             found += [
-                Folder(directory, path, owner, is_alive) for path in [*_adopted_by(outer), outer]
+                Folder(self.directory, path, owner, is_alive)
+                for path in [*self._adopted_by(outer), outer]
             ]
-    except FileNotFoundError:
-        return found
-    except OSError as error:
-        raise _unreadable(directory, error) from error
-    return sorted(found, key=lambda folder: folder.path.name)
+        return sorted(found, key=lambda folder: folder.path.name)
 
-
-def segments_of(folder: Folder) -> Iterator[SegmentView]:
-    """Look at the segments of a folder, oldest first.
-
-    Raises:
-        SpoolError: They cannot be read.
-    """
-    try:
-        for path in sorted(folder.path.glob("*.segment")):
+    def segments(self, folder: Folder) -> Iterator[SegmentView]:
+        """Look at the segments of a folder, oldest first."""
+        for path in self._listed(folder.path):
+            if path.suffix != ".segment":
+                continue
             # The state first: it is deleted after the segment, so none is seen without its own.
             state = read_state(path.with_suffix(".state"))
             try:
-                yield SegmentView(folder, path, survey(path, state))
-            except FileNotFoundError:
-                continue
-    except OSError as error:
-        raise _unreadable(folder.path, error) from error
+                os.close(os.open(path, os.O_RDONLY))  # one that is sealed is not read for a survey
+                yield SegmentView(folder, path, survey(path, state), self._note)
+            except OSError as error:
+                self._note(path, error)
 
+    def kept_aside(self) -> list[KeptAside]:
+        """Find what could not be read by a process and was kept for inspection."""
+        found = []
+        for path in self._listed(self.directory / CORRUPT):
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                self._note(path, error)
+            else:
+                found.append(KeptAside(path, size, path.name.rsplit("-", 2)[0]))
+        return found
 
-def kept_aside(directory: Path) -> list[KeptAside]:
-    """Find what could not be read and was kept for inspection.
+    def _adopted_by(self, folder: Path) -> list[Path]:
+        try:
+            return folders_of(folder, self._note)
+        except OSError as error:
+            self._note(folder, error)
+            return []
 
-    Raises:
-        SpoolError: It cannot be read.
-    """
-    folder = directory.absolute() / CORRUPT
-    try:
-        return [
-            KeptAside(path, path.stat().st_size, path.name.rsplit("-", 2)[0])
-            for path in sorted(folder.iterdir())
-        ]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _unreadable(directory, error) from error
+    def _listed(self, folder: Path) -> list[Path]:
+        try:
+            return sorted(folder.iterdir())
+        except OSError as error:
+            self._note(folder, error)
+            return []
 
-
-def _adopted_by(folder: Path) -> list[Path]:
-    try:
-        return folders_of(folder)
-    except FileNotFoundError:
-        return []
+    def _note(self, path: Path, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # deleted meanwhile
+            self._unreadable.setdefault(path, _unreadable(path, error))
 
 
 def _unreadable(path: Path, error: OSError) -> SpoolError:
     if isinstance(error, NotADirectoryError):
         return spool_error(path, error)
+    if isinstance(error, IsADirectoryError):
+        return SpoolError(path, "it is a folder, and no file of a spool", "move it elsewhere")
     what = (error.strerror or type(error).__name__).lower()
     advice = "run this as the user whose processes write there"
     if not isinstance(error, PermissionError):

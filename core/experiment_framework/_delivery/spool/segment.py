@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import zlib
-from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from experiment_framework._delivery.spool.frames import HEADER_BYTES, Frame, frame_of, frames
+from experiment_framework._delivery.spool.frames import HEADER_BYTES, frame_of
 from experiment_framework._delivery.spool.recovery import recover
-from experiment_framework._delivery.spool.state import BUCKETS, StoredState, write_state
+from experiment_framework._delivery.spool.state import DONE, StoredState, write_state
 
 __all__ = ["PASSED", "WAITING", "Place", "Segment", "Tally"]
 
 WAITING: Final = 0
 HANDED_OUT: Final = 1
-DONE: Final = 2
 PASSED: Final = 3
-"""With its caller from the beginning: never waited, and is not counted by `Tally.keys`."""
+"""With its caller from the beginning: it never waited."""
 
 _AS_STORED: Final = bytes(DONE if state == DONE else WAITING for state in range(256))
 _GROWTH: Final = 4096
@@ -36,13 +34,11 @@ class Place(msgspec.Struct, frozen=True, gc=False, order=True):
         serial: Of its segment, within this spool.
         index: Within its segment.
         offset: In bytes.
-        bucket: Of its key.
     """
 
     serial: int
     index: int
     offset: int
-    bucket: int
 
 
 class Tally:
@@ -51,15 +47,15 @@ class Tally:
     Attributes:
         depth: Records that are not acknowledged.
         bytes: The size of all segments.
-        keys: How many records of each bucket wait or were handed out by the spool.
+        max_bytes: What that may be at most.
     """
 
-    __slots__ = ("bytes", "depth", "keys")
+    __slots__ = ("bytes", "depth", "max_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.depth = 0
         self.bytes = 0
-        self.keys = array("q", bytes(8 * (BUCKETS + 1)))
+        self.max_bytes = max_bytes
 
 
 class Segment:
@@ -72,6 +68,7 @@ class Segment:
         path: Of the file of frames.
         serial: The position among the spool's segments, by age.
         end: The offset behind the last frame.
+        limit: What that may be at most; no append has room until it is set, nor once it is sealed.
         count: How many records were ever appended.
         pending: How many of them are not acknowledged.
         is_sealed: Nothing is appended any more.
@@ -86,6 +83,7 @@ class Segment:
         self.path = path
         self.serial = serial
         self.end = 0
+        self.limit = 0
         self.count = 0
         self.pending = 0
         self.is_sealed = False
@@ -98,8 +96,6 @@ class Segment:
         self._watermark = 0
         self._states = bytearray()
         self._packed: bytes | None = None
-        self._keys = array("i", bytes(4 * (BUCKETS + 1)))
-        self._held = self._keys[:]
 
     @classmethod
     def create(cls, path: Path, serial: int, tally: Tally) -> Segment:
@@ -126,54 +122,49 @@ class Segment:
         segment.pending = stored.pending
         segment.is_sealed = True
         segment._watermark = stored.watermark
-        segment._packed = zlib.compress(b"\x02" * stored.watermark + stored.states, 1)
-        segment._keys = stored.keys
-        segment._held = stored.keys[:]
+        segment._packed = zlib.compress(bytes([DONE]) * stored.watermark + stored.states, 1)
         tally.depth += segment.pending
         tally.bytes += segment.end
-        _add(tally.keys, stored.keys, 1)
         return segment
 
-    def append(self, body: bytes, bucket: int, state: int) -> Place | None:
+    def append(self, body: bytes, state: int) -> Place | None:
         """Append a record; it is with the operating system when this returns.
 
         Returns:
-            None where the segment was sealed in the meantime, by a signal handler.
+            None where there is no room, or a signal handler had it sealed in the meantime.
 
         Raises:
             OSError: The disk does not take it; nothing has changed then.
         """
-        if self.count + _SPARE > len(self._states):
-            self._states.extend(bytes(_GROWTH))
+        states, tally = self._states, self._tally
+        if self.count + _SPARE > len(states):
+            states.extend(bytes(_GROWTH))
         size = HEADER_BYTES + len(body)
-        tally, states, keys, held = self._tally, self._states, self._keys, self._held
-        sums = tally.keys
-        if self.is_sealed:
-            return None
         descriptor = self.descriptor
         index = self.count
         offset = self.end
+        end = offset + size
+        total = tally.bytes + size
+        if end > self.limit or total > tally.max_bytes:
+            return None
         self.count = index + 1
-        self.end = offset + size
+        self.end = end
         states[index] = state
         self.writing += 1
         self.pending += 1
         tally.depth += 1
-        tally.bytes += size
-        keys[bucket] += 1
-        if state != PASSED:
-            held[bucket] += 1
-            sums[bucket] += 1
-        elif self.read_to == offset:  # nothing is left to hand out before it, nor is this
-            self.read_to = offset + size
+        tally.bytes = total
+        if state == PASSED and self.read_to == offset:
+            # Nothing is left to hand out before it, nor is this.
+            self.read_to = end
         try:
-            frame = frame_of(body, index, bucket)
+            frame = frame_of(body, index)
             written = os.pwrite(descriptor, frame, offset)
             while written < size:
                 written += os.pwrite(descriptor, frame[written:], offset + written)
-            place = Place(self.serial, index, offset, bucket)
+            place = Place(self.serial, index, offset)
         except BaseException:  # Ctrl-C too: what was not answered must not look like a record
-            self._undo(index, offset, bucket, size)
+            self._undo(index, offset, size)
             raise
         finally:
             self.writing -= 1
@@ -194,26 +185,18 @@ class Segment:
         if state == PASSED:
             was_read = place.offset < self.read_to
             self._states[place.index] = HANDED_OUT if was_read else WAITING
-            self._held[place.bucket] += 1
-            self._tally.keys[place.bucket] += 1
         return state != DONE
 
-    def finish(self, index: int, bucket: int) -> bool:
+    def finish(self, index: int) -> bool:
         """Note that a record is delivered or lost; False where that was known."""
         if self._packed is not None:
             self._load()
         states, tally = self._states, self._tally
-        sums = tally.keys
-        state = states[index]
-        if state == DONE:
+        if states[index] == DONE:
             return False
         states[index] = DONE
         self.pending -= 1
         tally.depth -= 1
-        self._keys[bucket] -= 1
-        if state != PASSED:
-            self._held[bucket] -= 1
-            sums[bucket] -= 1
         self.is_changed = True
         return True
 
@@ -227,13 +210,6 @@ class Segment:
         lost = self._states.count(WAITING, 0, self.count)
         if not lost:
             return 0
-        lost_keys = self._keys[:]
-        for index, bucket in self._readable().items():
-            if self._states[index] in (HANDED_OUT, PASSED):
-                lost_keys[bucket] -= 1
-        _add(self._keys, lost_keys, -1)
-        _add(self._held, lost_keys, -1)
-        _add(self._tally.keys, lost_keys, -1)
         self._states = self._states.replace(bytes([WAITING]), bytes([DONE]))
         self.pending -= lost
         self._tally.depth -= lost
@@ -243,6 +219,7 @@ class Segment:
     def seal(self) -> int:
         """Append no more; give the descriptor, which is to be synced and closed."""
         descriptor, self.descriptor = self.descriptor, -1
+        self.limit = 0
         self._states = self._states[: self.count]
         self.is_sealed = True
         self.is_changed = True
@@ -263,8 +240,7 @@ class Segment:
             states = states[done:].translate(_AS_STORED)
         else:
             states = zlib.decompress(self._packed)[self._watermark :]
-        keys = self._keys[:]
-        return StoredState(self.is_sealed, self.end, self.count, self._watermark, keys, states)
+        return StoredState(self.is_sealed, self.end, self.count, self._watermark, states)
 
     def store(self, state: StoredState) -> None:
         """Put a snapshot on the disk; needs no lock.
@@ -284,7 +260,6 @@ class Segment:
         tally = self._tally
         tally.depth -= self.pending
         tally.bytes -= self.end
-        _add(tally.keys, self._held, -1)
         self.pending = 0
 
     def states(self) -> bytes:
@@ -307,8 +282,8 @@ class Segment:
             self._states = bytearray(zlib.decompress(self._packed))
             self._packed = None
 
-    def _undo(self, index: int, offset: int, bucket: int, size: int) -> None:
-        self.finish(index, bucket)
+    def _undo(self, index: int, offset: int, size: int) -> None:
+        self.finish(index)
         if self.count == index + 1 and self.end == offset + size:  # nothing was nested
             self.count = index
             self.end = offset
@@ -317,27 +292,6 @@ class Segment:
             with suppress(OSError):  # bytes that stay are overwritten, or skipped
                 os.ftruncate(self.descriptor, offset)
 
-    def _readable(self) -> dict[int, int]:
-        """Give the bucket of each record whose frame is whole."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
-            return {}
-        try:
-            return {
-                item.index: item.bucket
-                for item in frames(descriptor, 0, self.end)
-                if isinstance(item, Frame) and item.index < self.count
-            }
-        finally:
-            os.close(descriptor)
-
     @property
     def _state_path(self) -> Path:
         return self.path.with_suffix(".state")
-
-
-def _add(total: array[int], part: array[int], sign: int) -> None:
-    for bucket, count in enumerate(part):
-        if count:
-            total[bucket] += sign * count

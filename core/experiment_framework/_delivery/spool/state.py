@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import os
 import zlib
-from array import array
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
 import msgspec
 
-__all__ = ["BUCKETS", "KEYLESS", "StoredState", "read_state", "write_state"]
+__all__ = ["DONE", "StoredState", "read_state", "write_state"]
 
-BUCKETS: Final = 4096
-"""Into how many buckets keys are hashed."""
-
-KEYLESS: Final = BUCKETS
-"""The bucket of records without a key."""
+DONE: Final = 2
+"""The state of a record that is acknowledged."""
 
 _MAGIC: Final = b"\xfeXT\x01"
 _HEADER: Final = Struct("<4sBxxxQIII")
 _CHECK: Final = Struct("<I")
-_KEYS_BYTES: Final = 4 * (BUCKETS + 1)
 
 
 class StoredState(msgspec.Struct, frozen=True):
@@ -37,27 +32,26 @@ class StoredState(msgspec.Struct, frozen=True):
         end: The offset up to which the rest holds.
         count: How many records were ever appended below ``end``.
         watermark: Every record with a smaller index is acknowledged.
-        keys: How many records that are not acknowledged each bucket has.
-        states: One byte for each record from the watermark on: 2 where it is acknowledged.
+        states: One byte for each record from the watermark on, `DONE` where it is acknowledged.
     """
 
     is_sealed: bool
     end: int
     count: int
     watermark: int
-    keys: array[int]
     states: bytes
 
     @property
     def pending(self) -> int:
         """How many records are not acknowledged."""
-        return sum(self.keys)
+        return len(self.states) - self.states.count(DONE)
 
     def is_done(self, index: int) -> bool:
         """Whether a record is acknowledged, as far as this knows."""
         if index < self.watermark:
             return True
-        return self.states[index - self.watermark : index - self.watermark + 1] == b"\x02"
+        index -= self.watermark
+        return index < len(self.states) and self.states[index] == DONE
 
 
 def write_state(path: Path, state: StoredState) -> None:
@@ -68,7 +62,7 @@ def write_state(path: Path, state: StoredState) -> None:
     Raises:
         OSError: The disk does not take it; the old one is still there.
     """
-    packed = zlib.compress(state.keys.tobytes() + state.states, 1)
+    packed = zlib.compress(state.states, 1)
     content = (
         _HEADER.pack(_MAGIC, state.is_sealed, state.end, state.count, state.watermark, len(packed))
         + packed
@@ -97,9 +91,7 @@ def read_state(path: Path) -> StoredState | None:
     packed = content[_HEADER.size :]
     if magic != _MAGIC or len(packed) != size or _CHECK.unpack(check)[0] != zlib.crc32(content):
         return None
-    wanted = _KEYS_BYTES + count - watermark
-    unpacked = zlib.decompressobj().decompress(packed, wanted + 1)
-    if len(unpacked) != wanted:
+    states = zlib.decompressobj().decompress(packed, count - watermark + 1)
+    if len(states) != count - watermark:
         return None
-    keys = array("i", unpacked[:_KEYS_BYTES])
-    return StoredState(bool(is_sealed), end, count, watermark, keys, unpacked[_KEYS_BYTES:])
+    return StoredState(bool(is_sealed), end, count, watermark, states)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crashes import crash
 from experiment_framework._delivery.spool import Spool
 from experiment_framework.envelope import Record
 
@@ -57,14 +58,7 @@ def make_spool(directory: Path) -> Iterator[MakeSpool]:
 @pytest.fixture
 def abandon() -> Callable[[Spool], None]:
     """Leave a spool as a process does that is killed: locks are gone, nothing is written."""
-
-    def leave(spool: Spool) -> None:
-        spool._syncer.stop()
-        with spool._syncing:
-            spool.after_fork()
-            spool._is_open = False
-
-    return leave
+    return crash
 
 
 @pytest.fixture

@@ -80,11 +80,11 @@ def test_a_disk_that_fills_up_costs_only_what_does_not_fit(
     kept = 0
     with suppress(SpoolError):
         while True:
-            spool.append(make_record(kept, size=700), b"k")
+            spool.append(make_record(kept, size=700))
             kept += 1
     for _ in range(5):
         with pytest.raises(SpoolError, match="the disk is full"):
-            spool.append(make_record(kept, size=700), b"k")
+            spool.append(make_record(kept, size=700))
     assert "the disk is full" in (spool.trouble or "")
     assert spool.depth == kept
     batch = spool.next_batch(kept // 2)
@@ -93,7 +93,7 @@ def test_a_disk_that_fills_up_costs_only_what_does_not_fit(
     spool.sync()
     spool.sync()
     assert spool.trouble is None
-    spool.append(make_record(kept, size=700), b"k")
+    spool.append(make_record(kept, size=700))
     assert ids(spool) == list(range(kept // 2, kept + 1))
     assert spool.corrupt == 0
     spool.close()
@@ -162,10 +162,9 @@ def test_a_write_that_fails_leaves_no_trace(
         failing = bool(round_ % 2)
         if failing:
             with pytest.raises(SpoolError):
-                spool.append(make_record(99), b"k")
+                spool.append(make_record(99))
         else:
             spool.append(make_record(round_))
-    assert not spool.holds(b"k")
     assert (spool.depth, ids(spool), spool.corrupt) == (3, [0, 2, 4], 0)
 
 
@@ -177,9 +176,21 @@ def test_a_sync_that_fails_under_always_is_a_record_that_was_not_taken(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", _io_error)
         with pytest.raises(SpoolError, match="Input/output error"):
-            spool.append(make_record(2), b"k")
+            spool.append(make_record(2))
     spool.append(make_record(3))
     assert (spool.depth, ids(spool)) == (2, [1, 3])
+
+
+def test_a_folder_that_is_not_synced_under_always_is_a_record_that_was_not_taken(
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make_spool(fsync="always")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _io_error)
+        with pytest.raises(SpoolError, match="Input/output error"):
+            spool.append(make_record(1))
+    spool.append(make_record(2))
+    assert (spool.depth, ids(spool)) == (1, [2])
 
 
 def test_a_sync_that_fails_in_the_background_shows_and_passes(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from textwrap import dedent
 
 import pytest
 from experiment_framework._delivery.spool import Spool
+from experiment_framework._delivery.spool.state import read_state
 from experiment_framework.envelope import Record
 
 MakeSpool = Callable[..., Spool]
@@ -63,6 +66,58 @@ def start(directory: Path) -> Callable[[str], subprocess.Popen[str]]:
     return run
 
 
+@pytest.mark.parametrize("name", ["2024-11", "00002024-11", "00000001-1"])
+def test_a_folder_of_somebody_else_is_left_where_it_is(
+    make_spool: MakeSpool, directory: Path, name: str
+) -> None:
+    report = directory / name / "report.csv"
+    report.parent.mkdir(parents=True)
+    report.write_text("mine")
+    make_spool().close()
+    assert report.read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_left_where_it_is(
+    make_spool: MakeSpool, make_record: MakeRecord, abandon: Abandon, directory: Path
+) -> None:
+    spool = make_spool()
+    spool.append(make_record(1))
+    abandon(spool)
+    [folder] = folders_of(directory)
+    elsewhere = folder.rename(directory.parent / folder.name)
+    link = directory / folder.name
+    link.symlink_to(elsewhere)
+    assert make_spool().recovered == 0
+    assert link.is_symlink()
+    assert list(elsewhere.glob("*.segment"))
+
+
+def test_a_folder_that_cannot_be_read_holds_no_other_back(
+    make_spool: MakeSpool,
+    make_record: MakeRecord,
+    ids: Ids,
+    abandon: Abandon,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spools = [make_spool(), make_spool()]
+    for number, spool in enumerate(spools):
+        spool.append(make_record(number))
+    for spool in spools:
+        abandon(spool)
+    broken = min(folders_of(directory))
+    listdir = os.listdir
+
+    def listed(path: str) -> list[str]:
+        if Path(path) == broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", listed)
+    assert ids(make_spool()) == [1]
+    assert broken in folders_of(directory)
+
+
 def folders_of(directory: Path) -> list[Path]:
     return [path for path in directory.iterdir() if "-" in path.name]
 
@@ -81,9 +136,8 @@ def test_what_a_killed_process_appended_is_found_whole(
         assert spool.recovered in (answered, answered + 1)
         assert ids(spool) == list(range(spool.recovered))
         assert spool.corrupt == 0
-        for serial in sorted(spool._segments):
-            spool._drop(spool._segments[serial])
         spool.close()
+        shutil.rmtree(spool.directory)
 
 
 def test_a_kill_between_hand_out_and_acknowledgement_repeats_and_loses_nothing(
@@ -108,9 +162,12 @@ def test_a_kill_between_hand_out_and_acknowledgement_repeats_and_loses_nothing(
         while int(process.stdout.readline()) < 4000:
             pass
         process.kill()
+        told = [4000, *map(int, process.stdout)][-1]
     again = ids(make_spool())
-    assert again == list(range(again[0], 5000)) if again else True
-    assert not again or 3000 <= again[0] <= 5000
+    # Which of the acknowledged ones come again depends on what was deleted when it was killed.
+    assert again == sorted(set(again))
+    assert not again or again[0] >= 3000
+    assert set(range(told + 100, 5000)) <= set(again)
 
 
 def test_the_folder_of_a_living_process_is_left_alone(
@@ -204,7 +261,7 @@ def test_a_restart_repeats_nothing_whose_acknowledgement_was_stored(
     make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, abandon: Abandon
 ) -> None:
     spool = make_spool(segment_bytes=4096)
-    places = [spool.append(make_record(number), b"k") for number in range(300)]
+    places = [spool.append(make_record(number)) for number in range(300)]
     for place in places:
         if place.index % 3:
             spool.acknowledge(place)
@@ -213,24 +270,26 @@ def test_a_restart_repeats_nothing_whose_acknowledgement_was_stored(
     abandon(spool)
     heir = make_spool()
     assert (heir.recovered, heir.depth) == (left, left)
-    assert heir.holds(b"k")
     batch = list(heir.pending())
     assert len(batch) == left
     for place, _ in batch:
         heir.acknowledge(place)
-    assert not heir.holds(b"k")
     assert heir.corrupt == 0
 
 
 def test_acknowledgements_are_stored_without_being_asked(
-    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, abandon: Abandon
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, abandon: Abandon, directory: Path
 ) -> None:
     spool = make_spool()
     places = [spool.append(make_record(number)) for number in range(10)]
     for place in places[:9]:
         spool.acknowledge(place)
+    [path] = directory.rglob("*.segment")
     deadline = time.monotonic() + 10
-    while spool._is_acknowledged and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        stored = read_state(path.with_suffix(".state"))
+        if stored is not None and (stored.count, stored.pending) == (10, 1):
+            break
         time.sleep(0.01)
     abandon(spool)
     assert ids(make_spool()) == [9]
@@ -265,21 +324,29 @@ def test_a_forked_child_has_nothing_and_leaves_its_parents_folder_alone(
 
 
 def test_a_child_that_was_forked_in_the_midst_of_another_threads_work_goes_on(
-    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids
+    make_spool: MakeSpool, make_record: MakeRecord, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = make_spool()
-    spool.append(make_record(1))
-    spool.next_batch(1)
-    is_held, done = threading.Event(), threading.Event()
+    spool = make_spool(fsync="group")
+    is_syncing, is_held, done = (threading.Event() for _ in range(3))
+    parent = os.getpid()
+
+    def sync_for_ever(_: int) -> None:
+        if os.getpid() == parent:
+            is_syncing.set()
+            done.wait(60)
 
     def hold() -> None:
-        with spool._syncing, spool._lock:
+        with spool.lock:
             is_held.set()
             done.wait(60)
 
+    monkeypatch.setattr(os, "fdatasync", sync_for_ever)
+    spool.append(make_record(1))
+    spool.next_batch(1)
+    assert is_syncing.wait(10)
     thread = threading.Thread(target=hold)
     thread.start()
-    is_held.wait(10)
+    assert is_held.wait(10)
     child = os.fork()
     if not child:
         code = 1
@@ -336,7 +403,7 @@ def test_signal_handlers_that_append_leave_everything_whole(
         depth += 1
         number = 1_000_000 + len(nested)
         nested.append(number)
-        place = spool.append(make_record(number), b"n")
+        place = spool.append(make_record(number))
         spool.sync()
         spool.next_batch(0)
         if len(nested) % 2:
@@ -356,7 +423,7 @@ def test_signal_handlers_that_append_leave_everything_whole(
         count = 0
         deadline = time.monotonic() + 20
         while len(nested) < 300 and time.monotonic() < deadline:
-            spool.append(make_record(count), b"k")
+            spool.append(make_record(count))
             count += 1
     finally:
         stop.set()

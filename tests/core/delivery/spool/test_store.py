@@ -90,36 +90,18 @@ def test_nothing_is_left_of_a_spool_that_is_empty_when_it_is_closed(
     assert [path.name for path in directory.iterdir()] == [".lock"]
 
 
-def test_a_key_is_held_from_its_first_record_to_the_acknowledgement_of_its_last(
-    make_spool: MakeSpool, make_record: MakeRecord
-) -> None:
-    spool = make_spool()
-    assert not spool.holds(b"a")
-    first, second = (spool.append(make_record(number), b"a") for number in (1, 2))
-    assert spool.holds(b"a")
-    assert not spool.holds(b"b")
-    assert not spool.holds(None)
-    spool.next_batch(1)
-    spool.acknowledge(first)
-    assert spool.holds(b"a")
-    spool.acknowledge(second)
-    assert not spool.holds(b"a")
-
-
 def test_a_record_that_its_caller_delivers_at_once_waits_only_when_it_is_released(
     make_spool: MakeSpool, make_record: MakeRecord, ids: Ids
 ) -> None:
     spool = make_spool()
-    places = [spool.append(make_record(number), b"k", passed=True) for number in range(3)]
+    places = [spool.append(make_record(number), passed=True) for number in range(3)]
     assert spool.depth == 3
-    assert not spool.holds(b"k")
     assert spool.next_batch(10) == []
     spool.release(places[1])
-    assert spool.holds(b"k")
     assert ids(spool) == [1]
     for place in places:
         spool.acknowledge(place)
-    assert (spool.depth, spool.holds(b"k")) == (0, False)
+    assert spool.depth == 0
 
 
 def test_passed_records_between_waiting_ones_are_left_out(
@@ -169,11 +151,10 @@ def test_a_full_spool_drops_its_oldest_records_and_counts_them(
 ) -> None:
     spool = make_spool(max_bytes=65536, when_full="dropOldest")
     for number in range(2000):
-        spool.append(make_record(number), b"k%d" % number)
+        spool.append(make_record(number))
         assert spool.bytes <= 65536
     assert spool.discarded + spool.depth == 2000
     assert ids(spool) == list(range(spool.discarded, 2000))
-    assert not spool.holds(b"k0")
 
 
 def test_dropped_records_can_still_be_told_apart(
@@ -293,7 +274,7 @@ def test_threads_append_hand_out_and_acknowledge_at_once(
 
     def publish(first: int) -> None:
         for number in range(first, first + 2000):
-            spool.append(make_record(number), b"%d" % (number % 50))
+            spool.append(make_record(number))
 
     def replay() -> None:
         while not done.is_set() or spool.depth:
@@ -314,7 +295,6 @@ def test_threads_append_hand_out_and_acknowledge_at_once(
         own = [int(number) for number in seen if int(number) // 10_000 == n]
         assert own == sorted(own)
     assert (spool.depth, spool.corrupt) == (0, 0)
-    assert not any(spool.holds(b"%d" % number) for number in range(50))
 
 
 def test_records_that_are_older_come_before_those_that_wait(
@@ -336,7 +316,7 @@ class Crowded:
     """A spool's lock: when the reader lets go of it for the nth time, others append meanwhile."""
 
     def __init__(self, spool: Spool, append: Callable[[], object], turn: int) -> None:
-        self._lock = spool._lock
+        self._lock = spool.lock
         self._append = append
         self._turns_left = turn
 
