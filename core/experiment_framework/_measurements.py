@@ -111,6 +111,9 @@ _DETAILS: Final[Mapping[str, Instrument]] = {
     "producersReplaced": Instrument(
         f"{_P}clients.replaced", "counter", "{client}", "Clients that gave up and were replaced."
     ),
+    "oldestSpooledAgeSeconds": Instrument(
+        f"{_P}oldest_spooled.age", "gauge", "s", "How long ago the oldest event on disk happened."
+    ),
     "spoolBytes": Instrument(f"{_P}spool.size", "gauge", "By", "Size of the spool."),
     "spoolFill": Instrument(f"{_P}spool.fill", "gauge", "1", "How full the spool is, 0 to 1."),
     "spoolCorrupt": Instrument(

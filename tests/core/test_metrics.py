@@ -182,6 +182,7 @@ def test_every_figure_of_health_is_shown(make_plane: MakePlane, tmp_path: Path) 
         "topics_missing": 2,
         "client_fatal": 1,
         "clients_replaced_total": 1,
+        "oldest_spooled_age_seconds": 0,
         "spool_size_bytes": 0,
         "spool_fill_ratio": 0,
         "spool_corrupt": 0,

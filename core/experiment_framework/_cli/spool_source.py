@@ -23,6 +23,7 @@ from experiment_framework._delivery.spool.inspection import (
     SegmentView,
     Waiting,
 )
+from experiment_framework._duration import in_words
 from experiment_framework.events import EVENT_TYPES
 from experiment_framework.plugin.backplane import Query
 
@@ -46,7 +47,6 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _SHOWN: Final = 20
 """Of damages, and of what cannot be read, at most."""
 
@@ -211,8 +211,4 @@ def age_of(moment: datetime | None) -> str:
     """Say how long ago something was, for a person."""
     if moment is None:
         return "-"
-    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0.0)
-    for length, unit in _UNITS:
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.1f} s"
+    return in_words(max((datetime.now(UTC) - moment).total_seconds(), 0.0))

@@ -8,6 +8,7 @@ that what was sent from disk has its fate, even where a backplane reports failur
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from threading import Condition
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,7 @@ class Spooling:
         self._isolates = isolates
         self._rate = replay_per_second
         self._log = log
+        self._oldest: datetime | None = None
 
     def start(
         self, outlet: Outlet, settlement: Settlement, ledger: Ledger, *, reports_each: bool
@@ -117,7 +119,7 @@ class Spooling:
         """
         with self._lock:
             self._spool.append(record)
-            self.fall_behind()
+            self.fall_behind(record)
 
     def append_behind(self, record: Record) -> bool:
         """Put a record on disk if others wait there still; otherwise say so.
@@ -167,13 +169,23 @@ class Spooling:
                     self._spool.append(record, before=True)
                 else:
                     return False
-                self.fall_behind()
+                self.fall_behind(record)
         except ExperimentError:
             return False
         return True
 
-    def fall_behind(self) -> None:
-        """Have what waits on disk sent, and everything else wait for it; under the lock."""
+    def fall_behind(self, record: Record | None = None) -> None:
+        """Have what waits on disk sent, and everything else wait for it; under the lock.
+
+        Args:
+            record: What waits there from now on; None where it is not known before it is read.
+        """
+        happened = record.timestamp if record is not None else None
+        if not self.is_behind:
+            self._oldest = happened
+        elif happened is not None and self._oldest is not None:
+            # What is given back at the beginning of an outage does not come in order.
+            self._oldest = min(self._oldest, happened)
         self.is_behind = True
         self._replay.start()
         self.changed.notify_all()
@@ -184,6 +196,8 @@ class Spooling:
         with self._lock:
             for place, record in batch:
                 self.under_way.add(record, place)
+            if batch:
+                self._oldest = batch[0][1].timestamp
             if not batch and not self.waiting():
                 self.is_behind = False
                 self.changed.notify_all()
@@ -210,10 +224,22 @@ class Spooling:
         """Say what the disk complained about lately."""
         return self._spool.trouble
 
+    def oldest_age(self) -> float:
+        """Say how many seconds ago the oldest record happened that has to be sent from disk.
+
+        0 where there is none, and until the first that others have left is read. It is known for
+        what was last taken from disk, whose fates are waited for before more is taken.
+        """
+        oldest = self._oldest
+        if oldest is None or not self.is_behind:
+            return 0.0
+        return max(round((datetime.now(UTC) - oldest).total_seconds(), 3), 0.0)
+
     def details(self) -> dict[str, float]:
         """Give the figures for health."""
         return {
             "spooled": self.waiting(),
+            "oldestSpooledAgeSeconds": self.oldest_age(),
             "spoolBytes": self._spool.bytes,
             "spoolFill": round(self._spool.fill, 4),
             "spoolCorrupt": self._spool.corrupt,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from experiment_framework._duration import in_words
 from experiment_framework.health import Health
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Verdict:
             else:
                 takes_events = takes_events or (refusal is None and self._keeps_all)
                 degraded += (refusal,) if refusal else ()
-            degraded += tuple(self._waiting(disk["spooled"], disk["spoolFill"]))
+            degraded += tuple(self._waiting(disk))
         if details["breakerOpen"]:
             degraded += ("deliveries are not waited for: the last wait was in vain",)
         details["takesEvents"] = takes_events
@@ -96,9 +97,11 @@ class Verdict:
             return None
         return "the spool is full: new events are dropped"
 
-    def _waiting(self, records: float, fill: float) -> Iterator[str]:
-        if records:
-            yield f"{records} records wait on disk"
+    def _waiting(self, disk: dict[str, float]) -> Iterator[str]:
+        fill, age = disk["spoolFill"], disk["oldestSpooledAgeSeconds"]
+        if disk["spooled"]:
+            since = f", the oldest for {in_words(age)}" if age else ""
+            yield f"{disk['spooled']} records wait on disk{since}"
         if fill >= FULL and self._drops_oldest:
             yield "the spool is full: those that have waited longest are dropped"
         elif CROWDED <= fill < FULL:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposu
 from experiment_framework.dataplane_options import FailureModes, SpoolOptions
 from experiment_framework.plugin import Record
 from sinks import BatchSink, Control, SelfQueueing
+from waiting import wait_until
 
 MODES = ("overflow", "writeAhead")
 
@@ -247,3 +249,55 @@ def test_the_same_event_id_twice_is_two_records(
     assert arrived(control) == ["again"] * 40
     assert plane.close(5).is_complete
     assert not list(tmp_path.rglob("*.segment"))
+
+
+def test_the_age_of_what_waits_grows_as_long_as_it_waits(
+    mode: str, sink: BatchSink, control: Control, tmp_path: Path
+) -> None:
+    control.fail_next(*[ConnectionError("down")] * 10_000)
+    plane = DataPlane(sink, spooling(tmp_path, mode))
+    now = datetime.now(UTC)
+    for minutes in range(30, 0, -1):
+        happened = now - timedelta(minutes=minutes)
+        plane.publish(
+            Exposure(experiment_name="e", variant_key="v", subject_id="s", timestamp=happened)
+        )
+    oldest = 30 * 60
+    wait_until(lambda: age_on_disk(plane) >= oldest, timeout=20, what="the oldest on disk")
+
+    ages = [0.0]
+    tried = plane.health().details["replayed"]
+
+    def has_tried_again() -> bool:
+        health = plane.health()
+        ages.append(health.details["oldestSpooledAgeSeconds"])
+        if health.details["spooled"]:  # all of it may be on its way
+            assert any("on disk, the oldest for 30 min" in reason for reason in health.reasons)
+        return bool(health.details["replayed"] >= tried + 3)
+
+    wait_until(has_tried_again, timeout=30, what="several tries")
+    assert ages == sorted(ages)
+    assert ages[1] >= oldest
+    plane.close(0.1)
+
+
+def test_the_age_of_what_others_left_is_known_when_it_is_read(
+    sink: BatchSink, control: Control, tmp_path: Path
+) -> None:
+    control.hold()
+    happened = datetime.now(UTC) - timedelta(hours=3)
+    event = Exposure(experiment_name="e", variant_key="v", subject_id="s", timestamp=happened)
+    plane = DataPlane(sink, spooling(tmp_path))
+    plane.publish(event)
+    plane.close(0.05)
+    later = BatchSink()
+    Control(later).hold()
+    with DataPlane(later, spooling(tmp_path)) as plane:
+        wait_until(lambda: age_on_disk(plane) >= 3 * 3600, timeout=20, what="the age")
+        Control(later).release()
+        assert plane.flush(20).delivered == 1
+        wait_until(lambda: not age_on_disk(plane), timeout=20, what="nothing on disk")
+
+
+def age_on_disk(plane: DataPlane) -> float:
+    return float(plane.health().details["oldestSpooledAgeSeconds"])
