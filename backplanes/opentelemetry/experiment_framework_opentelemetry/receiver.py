@@ -86,7 +86,7 @@ class Receiver:
         self._ask_aside()
         answered, trouble = self._answered, self._trouble
         worry = self._refusal
-        if trouble is None and answered is None:
+        if worry is None and trouble is None and answered is None:
             worry = "the receiver has not answered yet"
         return Health.judge(
             unhealthy=(trouble,) if trouble else (),

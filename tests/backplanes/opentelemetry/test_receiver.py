@@ -139,7 +139,7 @@ def test_what_may_be_repaired_is_tried_again(
 def test_what_the_receiver_cannot_read_is_tried_in_halves(
     status: int, receiver: OtlpReceiver, sending_to: Sending, record: Callable[..., Record]
 ) -> None:
-    receiver.answer = lambda items: (status, b"")
+    receiver.answer = lambda items: (status, b"") if items else None
     backplane = sending_to()
     with pytest.raises(BatchTooLarge, match=str(status)):
         backplane.write_batch([record(), record()])
