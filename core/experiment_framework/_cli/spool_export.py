@@ -13,17 +13,14 @@ from typing import BinaryIO
 import click
 import msgspec
 
+from experiment_framework._cli.choosing import choosing_options
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
-from experiment_framework._cli.spool_source import (
-    RecordReader,
-    declared_spool,
-    filter_options,
-    number,
-    query_of,
-)
+from experiment_framework._cli.progress import number
+from experiment_framework._cli.spool_source import RecordReader, declared_spool
 from experiment_framework._cli.terminal import console, errors
 from experiment_framework._delivery.spool.inspection import Waiting
+from experiment_framework.plugin.backplane import Query
 
 __all__ = ["command"]
 
@@ -41,7 +38,7 @@ class Summary(msgspec.Struct, frozen=True):
 @click.argument(
     "output", metavar="[OUTPUT]", default="-", type=click.Path(dir_okay=False, allow_dash=True)
 )
-@filter_options
+@choosing_options
 @click.option("--force", is_flag=True, help="Write over OUTPUT.")
 @json_option
 @click.pass_context
@@ -50,9 +47,7 @@ def command(
     config: Path,
     *,
     output: str,
-    experiment: str | None,
-    variant: str | None,
-    types: tuple[str, ...],
+    query: Query,
     limit: int | None,
     force: bool,
     as_json: bool,
@@ -65,7 +60,7 @@ def command(
     is_apart = output != "-"
     directory = declared_spool(config).directory
     reader = RecordReader(directory, is_quiet=not is_apart and console().is_terminal)
-    records = reader.records(query_of(experiment, variant, types))
+    records = reader.records(query)
     with _opened(output, force=force) as stream:
         written = _write(itertools.islice(records, limit), stream)
     if as_json:

@@ -1,18 +1,17 @@
-"""What the commands for a spool share: where it is, which records, how far reading is."""
+"""What the commands for a spool share: where it is, and what is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from experiment_framework._cli.planes import spool_of
+from experiment_framework._cli.progress import progress
 from experiment_framework._cli.terminal import clean, errors
 from experiment_framework._delivery.spool.inspection import (
     Damage,
@@ -21,7 +20,6 @@ from experiment_framework._delivery.spool.inspection import (
     folders_in,
     segments_of,
 )
-from experiment_framework.events import EVENT_TYPES
 from experiment_framework.plugin.backplane import Query
 
 if TYPE_CHECKING:
@@ -29,18 +27,7 @@ if TYPE_CHECKING:
 
     from experiment_framework.dataplane_options import SpoolOptions
 
-__all__ = [
-    "RecordReader",
-    "age_of",
-    "declared_spool",
-    "filter_options",
-    "number",
-    "progress",
-    "query_of",
-    "size",
-]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["RecordReader", "age_of", "declared_spool", "size"]
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _SHOWN_DAMAGES: Final = 20
@@ -60,31 +47,6 @@ def declared_spool(config: Path) -> SpoolOptions:
             "chosen by `experiment spool --member NAME`"
         )
     return spool
-
-
-def filter_options(function: F) -> F:
-    """Add the options that choose records; `query_of` takes their values."""
-    for option in (
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N."),
-        click.option(
-            "--type",
-            "types",
-            multiple=True,
-            type=click.Choice(list(EVENT_TYPES), case_sensitive=False),
-            help="Only events of this type; may be given several times.",
-        ),
-        click.option("--variant", metavar="KEY", help="Only events of this variant."),
-        click.option("--experiment", metavar="NAME", help="Only events of this experiment."),
-    ):
-        function = option(function)
-    return function
-
-
-def query_of(experiment: str | None, variant: str | None, types: tuple[str, ...]) -> Query:
-    """Make the question that the options of `filter_options` ask."""
-    return Query(
-        event_types=frozenset(types) or None, experiment_name=experiment, variant_key=variant
-    )
 
 
 class RecordReader:
@@ -140,42 +102,6 @@ _KINDS: Final = {
     "cutShort": "a write that was cut short",
     "noEnvelope": "it is no envelope",
 }
-
-
-@contextmanager
-def progress(
-    text: str, total: int, unit: str = "bytes", *, is_quiet: bool = False
-) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far a work is; gives the function that moves the bar on."""
-    notes = errors()
-    show = decimal if unit == "bytes" else number
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[done]}"),
-        TimeElapsedColumn(),
-        console=notes,
-        transient=True,
-        disable=is_quiet or not notes.is_terminal,
-    )
-    task = bar.add_task(text, total=total or None, done="")
-    done = 0
-
-    def advance(step: int) -> None:
-        nonlocal done
-        done += step
-        suffix = "" if unit == "bytes" else f" {unit}"
-        bar.update(task, completed=done, done=f"{show(done)} of {show(total)}{suffix}")
-
-    with bar:
-        advance(0)
-        yield advance
-
-
-def number(count: int) -> str:
-    """Write a count for a person."""
-    return f"{count:,}"
 
 
 def size(count: int) -> str:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
-from experiment_framework._cli.spool_source import declared_spool, number, progress, size
+from experiment_framework._cli.progress import number, progress
+from experiment_framework._cli.spool_source import declared_spool, size
 from experiment_framework._cli.terminal import (
     clean,
     console,
