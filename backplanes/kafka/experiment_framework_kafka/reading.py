@@ -110,15 +110,17 @@ class _Reading:
         self._query = query
         self._log = log
         self._decode = decode
-        wanted = (query.event_types, query.experiment_name, query.variant_key, query.since)
-        self._has_filter = any(each is not None for each in wanted)
+        wanted = (query.event_types, query.experiment_name, query.variant_key)
+        moments = (query.since, query.until)
+        self._has_filter = any(each is not None for each in (*wanted, *moments))
 
     def begin(self) -> None:
         """Find the partitions, and where to begin and to end in each."""
         found = self._partitions()
         if not found and not self._query.follow:
             raise DeliveryError(f"no such topic: {', '.join(self._topics)}")
-        starts = [self._start(place, from_start=self._query.from_start) for place in found]
+        from_start = self._query.from_start or self._query.after is not None
+        starts = [self._start(place, from_start=from_start) for place in found]
         self._assign([start for start in starts if start is not None])
 
     def records(self) -> Iterator[Stored]:
@@ -225,11 +227,21 @@ class _Reading:
             self.ends[place] = None
         if not from_start:
             return TopicPartition(*place, high)
+        known = (self._query.after or {}).get(_part(place))
+        if known is not None and low <= int(known) + 1 <= high:  # else it is another topic now
+            return self._go_on(place, int(known) + 1, high)
         since = self._query.since
         first = None if since is None else self._offset_at(place, int(since.timestamp() * 1000))
         if first is None and since is not None and self._offset_at(place, 0) is not None:
             first = high  # nothing is as young as that
         return TopicPartition(*place, OFFSET_BEGINNING if first is None else first)
+
+    def _go_on(self, place: Place, offset: int, high: int) -> TopicPartition | None:
+        """Begin where an earlier read ended; None where nothing came since."""
+        if offset == high and not self._query.follow:
+            del self.ends[place]
+            return None
+        return TopicPartition(*place, offset)
 
     def _offset_at(self, place: Place, moment: int) -> int | None:
         """Find the first offset from a moment on, in ms; None where there is none.
@@ -267,13 +279,19 @@ def _translated() -> Iterator[None]:
 
 def _stored(message: Message, body: bytes) -> Stored:
     # A message that was read has them as a list; the type also covers those that are written.
+    part = _part((message.topic() or "", message.partition() or 0))
     headers = cast("list[tuple[str, str | bytes | None]]", message.headers() or [])
     return Stored(
         body=body,
-        place=f"{message.topic()}[{message.partition()}]@{message.offset()}",
+        place=f"{part}@{message.offset()}",
         headers={name: _text(value) for name, value in headers},
         key=message.key(),
+        position=(part, str(message.offset())),
     )
+
+
+def _part(place: Place) -> str:
+    return f"{place[0]}[{place[1]}]"
 
 
 def _text(value: str | bytes | None) -> str:

@@ -28,6 +28,9 @@ _NEARLY_FULL = 0.9
 _CHUNK = 1000
 """Records a reader takes at once, so that it holds the lock but shortly."""
 
+_PART = ""
+"""There is but one part to read."""
+
 _SLICE = 0.1
 """Seconds a follower waits at most before it looks again: Ctrl-C gets through on every platform."""
 
@@ -119,7 +122,11 @@ class MemoryBackplane(Backplane[MemoryOptions]):
 
         One that follows ends when the data plane is closed.
         """
-        return self._read(query, 0 if query.from_start else len(self._records))
+        kept = len(self._records)
+        if query.after is None:
+            return self._read(query, 0 if query.from_start else kept)
+        position = int(query.after.get(_PART, 0))
+        return self._read(query, position if position <= kept else 0)
 
     def _read(self, query: Query, position: int) -> Iterator[Stored]:
         last = time.monotonic()
@@ -131,6 +138,7 @@ class MemoryBackplane(Backplane[MemoryOptions]):
                         body=record.body,
                         place=f"memory:{position}",
                         headers=dict(record.headers()),
+                        position=(_PART, str(position)),
                     )
                     last = time.monotonic()
 

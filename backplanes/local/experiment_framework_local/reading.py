@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -32,6 +34,9 @@ class SeriesReader:
     A line that is no envelope is skipped, counted and, once per file, logged. The last line of the
     active file counts only when its line break is there: somebody may be writing it.
 
+    A position is a line of a file that is known by its first line, which a rotation and a
+    compression leave as it is; its name and its inode they do not.
+
     Args:
         series: Which files.
         query: Which records.
@@ -50,17 +55,19 @@ class SeriesReader:
         self._last_record = time.monotonic()
         self._active: _Lines | None = None
         self._newest = ""
+        self._begins_at_end = not query.from_start and query.after is None
+        self._seen: Counter[str] = Counter()
 
     def records(self) -> Iterator[Stored | None]:
         """Give None once the place to begin at is settled, then the records."""
         query = self._query
         try:
             earlier = self._advance()
-            if self._active and not query.from_start:
+            if self._active and self._begins_at_end:
                 self._active.skip_to_end()
             yield None
             self._last_record = time.monotonic()
-            if query.from_start:
+            if not self._begins_at_end:
                 yield from self._rotated(earlier)
             while True:
                 # Asked before reading: nobody writes to a file once it is not the active one.
@@ -122,6 +129,8 @@ class SeriesReader:
 
     def _matching(self, lines: _Lines) -> Iterator[Stored]:
         for line in lines:
+            if lines.number <= (lines.known if lines.part else self._name(lines)):
+                continue
             if line is None:
                 self._skip(lines, f"is longer than {_LONGEST_LINE} bytes")
                 continue
@@ -138,8 +147,17 @@ class SeriesReader:
                     body=body,
                     place=f"{lines.path.name}:{lines.number}",
                     headers=dict(record.headers()),
+                    position=(lines.part, str(lines.number)),
                 )
                 self._last_record = time.monotonic()
+
+    def _name(self, lines: _Lines) -> int:
+        """Name the part that a file is; give how many of its lines an earlier read has seen."""
+        self._seen[lines.first] += 1
+        count = self._seen[lines.first]
+        lines.part = lines.first if count == 1 else f"{lines.first}#{count}"
+        lines.known = int((self._query.after or {}).get(lines.part, 0))
+        return lines.known
 
     def _skip(self, lines: _Lines, why: str) -> None:
         self._skipped()
@@ -156,6 +174,9 @@ class _Lines:
         path: The name it had when it was opened.
         number: Of the line that was given last, from 1.
         is_torn: Whether bytes without a line break were left at the end.
+        first: What stands for the first line; empty until that was read.
+        part: What a reader calls the file in positions; empty until it does.
+        known: How many lines the reader knows from before.
     """
 
     def __init__(self, file: BinaryIO, path: Path, *, grows: bool = False) -> None:
@@ -163,6 +184,9 @@ class _Lines:
         self.path = path
         self.number = 0
         self.is_torn = False
+        self.first = ""
+        self.part = ""
+        self.known = 0
         self._grows = grows
         self._offset = 0
 
@@ -179,6 +203,8 @@ class _Lines:
                 break
             self._offset += size
             self.number += 1
+            if self.number == 1:
+                self.first = _digest(piece)
             yield None if is_too_long else piece
         if self._grows:
             self._go_back()
@@ -186,6 +212,8 @@ class _Lines:
     def skip_to_end(self) -> None:
         """Go behind the last whole line."""
         position = 0
+        self.first = _digest(self.file.readline(_LONGEST_LINE))
+        self.file.seek(0)
         while chunk := self.file.read(_CHUNK):
             if count := chunk.count(b"\n"):
                 self.number += count
@@ -197,3 +225,7 @@ class _Lines:
         """Stand behind the last whole line, or at the end where a failed append was taken back."""
         self._offset = min(self._offset, os.fstat(self.file.fileno()).st_size)
         self.file.seek(self._offset)
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()[:16]

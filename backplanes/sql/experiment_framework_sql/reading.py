@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from experiment_framework.plugin import DeliveryError, Query, Stored
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func
 from experiment_framework_sql.database import Database
 from experiment_framework_sql.gaps import Gaps
 from experiment_framework_sql.rows import body_of
-from experiment_framework_sql.tables import EventTables
+from experiment_framework_sql.tables import EventTables, current_moment
 
 __all__ = ["EventReader"]
 
@@ -25,6 +25,9 @@ LOOK: Final = 20_000
 
 POLL: Final = 0.2
 """Seconds between two looks at a table that is followed."""
+
+PART: Final = ""
+"""A table is one part."""
 
 _DOCUMENTS: Final = ("payload", "metadata", "extra")
 _TEXTS: Final = ("event_id", "event_type", "schema_version", "correlation_id")
@@ -56,6 +59,8 @@ class EventReader:
         self._query = query
         self._stop = stop
         self._gaps = Gaps(patience)
+        self._patience = patience
+        self._settled = 0
         self._last_record = time.monotonic()
 
     def records(self) -> Iterator[Stored]:
@@ -66,11 +71,15 @@ class EventReader:
         """
         newest = self._newest()
         position = 0 if self._query.from_start else newest
+        if self._query.after is not None:
+            known = int(self._query.after.get(PART, 0))
+            position = known if known <= newest else 0  # else it is another table now
         return self._follow(position) if self._query.follow else self._pages(position, newest)
 
     def _pages(self, position: int, newest: int) -> Iterator[Stored]:
         while position < newest:
             rows = self._page(self._tables.events.c.id.between(position + 1, newest))
+            self._settle(rows)
             self._gaps.fill([row["id"] for row in rows])
             yield from map(self._stored, rows)
             position = rows[-1]["id"] if len(rows) == PAGE else newest
@@ -97,7 +106,30 @@ class EventReader:
         with self._connected() as connection:
             found = connection.scalars(select(id_).where(inside).order_by(id_).limit(PAGE)).all()
         self._gaps.fill(found)
-        return self._page(id_.in_(found)) if found else []
+        rows = self._page(id_.in_(found)) if found else []
+        self._settle(rows)
+        return rows
+
+    def _settle(self, rows: list[Mapping[str, Any]]) -> None:
+        """Find the number up to which no transaction that is under way may add a row.
+
+        A row took its number before those of rows after it, so that of a transaction that may not
+        last that long any more is among the rows, or never will be.
+        """
+        if not rows or rows[-1]["id"] <= self._settled or self._database.dialect_name == "sqlite":
+            return
+        c, now = self._tables.events.c, current_moment(self._database.dialect_name)
+        newest_first = select(c.id).order_by(c.id.desc()).limit(1)
+        with self._connected() as connection:
+            moment: datetime = connection.execute(select(cast(now, c.created_at.type))).scalar_one()
+            before = moment - timedelta(seconds=self._patience)
+            found = connection.scalar(newest_first.where(c.created_at < before))
+        self._settled = int(found or 0)
+
+    def _position(self, id_: int) -> str:
+        """Give the number after which an interrupted read goes on and misses nothing."""
+        is_settled = self._database.dialect_name == "sqlite" or id_ <= self._settled
+        return str(id_ if is_settled else self._settled)
 
     def _note_gaps(self, position: int, newest: int) -> None:
         """Note which numbers are missing: their transactions may be under way."""
@@ -145,9 +177,14 @@ class EventReader:
         if query.variant_key is not None:
             yield c.variant_key == query.variant_key
         if query.since is not None:
-            moment = query.since.astimezone(UTC)
-            has_zones = self._database.dialect_name == "postgresql"
-            yield c.occurred_at >= (moment if has_zones else moment.replace(tzinfo=None))
+            yield c.occurred_at >= self._moment(query.since)
+        if query.until is not None:
+            yield c.occurred_at < self._moment(query.until)
+
+    def _moment(self, given: datetime) -> datetime:
+        moment = given.astimezone(UTC)
+        has_zones = self._database.dialect_name == "postgresql"
+        return moment if has_zones else moment.replace(tzinfo=None)
 
     def _stored(self, row: Mapping[str, Any]) -> Stored:
         self._last_record = time.monotonic()
@@ -159,7 +196,10 @@ class EventReader:
         if row["correlation_id"] is not None:
             headers["correlation-id"] = row["correlation_id"]
         return Stored(
-            body=body_of(row), place=f"{self._tables.full_name}:{row['id']}", headers=headers
+            body=body_of(row),
+            place=f"{self._tables.full_name}:{row['id']}",
+            headers=headers,
+            position=(PART, self._position(row["id"])),
         )
 
     def _is_over(self) -> bool:

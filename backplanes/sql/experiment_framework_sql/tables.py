@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from experiment_framework_sql.options import SqlOptions
 
-__all__ = ["DEFAULT_LENGTH", "EVENT_COLUMNS", "EventTables"]
+__all__ = ["DEFAULT_LENGTH", "EVENT_COLUMNS", "EventTables", "current_moment"]
 
 DEFAULT_LENGTH: Final = 255
 """Most characters of an id or a name where a database does not index text of any length."""
@@ -90,7 +90,8 @@ def _document() -> TypeEngine[Any]:
     )
 
 
-def _now(dialect: str) -> Any:
+def current_moment(dialect: str) -> Any:
+    """Give the expression for the moment of now, in UTC where the database keeps no zones."""
     if dialect == "sqlite":
         return text("(strftime('%Y-%m-%d %H:%M:%f', 'now'))")
     if dialect in ("mysql", "mariadb"):
@@ -117,7 +118,7 @@ class EventTables:
             MetaData(schema=options.schema),
             Column("version", Integer, primary_key=True, autoincrement=False),
             Column("name", String(100), nullable=False),
-            Column("applied_at", _moment(), nullable=False, server_default=_now(dialect)),
+            Column("applied_at", _moment(), nullable=False, server_default=current_moment(dialect)),
         )
 
     @property
@@ -146,7 +147,7 @@ def _events(options: SqlOptions, dialect: str) -> Table:
         Column("payload", _document(), nullable=False),
         Column("metadata", _document(), nullable=False),
         Column("extra", _document()),
-        Column("created_at", _moment(), nullable=False, server_default=_now(dialect)),
+        Column("created_at", _moment(), nullable=False, server_default=current_moment(dialect)),
         Index(f"ix_{name}_event_id", "event_id", unique=options.enable_idempotency),
         Index(f"ix_{name}_experiment", "experiment_name", "variant_key", "event_type"),
         Index(f"ix_{name}_subject", "subject_id", "experiment_name"),

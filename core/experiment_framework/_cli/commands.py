@@ -41,6 +41,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "health": "Ask whether the backplane is up.",
         "publish": "Publish envelopes from JSON Lines.",
         "tail": "Follow the events of a backplane.",
+        "copy": "Copy the events of one backplane to another.",
         "spool": "Look into, send, copy and clear what waits on local disk.",
     },
     "Shell": {

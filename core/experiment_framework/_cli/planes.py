@@ -17,14 +17,23 @@ from experiment_framework._registry.chosen import Chosen, choices_in, without_di
 from experiment_framework._termination import install
 from experiment_framework.dataplane import DataPlane
 from experiment_framework.dataplane_options import DataPlaneOptions, DeliveryOptions
+from experiment_framework.plugin.step import Phase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from experiment_framework._delivery.settlement import OnFailure
     from experiment_framework.dataplane_options import SpoolOptions
 
 __all__ = ["choose_member", "open_plane", "spool_of"]
 
+_EVERY_TYPE: Final[dict[str, Any]] = {
+    "enable_exposure_events": True,
+    "enable_assignment_events": True,
+    "enable_outcome_events": True,
+    "enable_analysis_signals": True,
+    "enable_error_events": True,
+}
 _MEMBER: Final = "experiment_framework.member"
 
 
@@ -35,6 +44,7 @@ def open_plane(
     notes: Console | None,
     room_timeout: float | None = None,
     with_spool: bool = False,
+    on_failure: OnFailure | None = None,
 ) -> Iterator[DataPlane]:
     """Open the data plane that a file declares, for the time of a command.
 
@@ -46,6 +56,9 @@ def open_plane(
         with_spool: Whether the spool that is declared is used: the plane adopts and sends what dead
             processes have left in it. Without it the disk is not touched, and there are no dead
             letters: what is read from them to be published would be added to them without an end.
+        on_failure: Given where the plane takes copies of events that were published before: told of
+            each one that failed. Switches and sampling have no say then, that was decided when
+            they were published; what redacts sees them all.
     """
     config = load(path)
     chosen, options = _part(config)
@@ -56,14 +69,20 @@ def open_plane(
         if room_timeout is not None:
             changes |= {"failure_mode": "block", "block_timeout_ms": round(room_timeout * 1000)}
         options = attrs.evolve(options, **changes)  # type: ignore[misc]  # mypy does not see that @options is attrs
+    steps = config.steps
+    if on_failure is not None:
+        steps = tuple(step for step in steps if step.phase >= Phase.REDACT)
+        options = attrs.evolve(options, **_EVERY_TYPE)  # type: ignore[misc]  # as above
     hooks = plugin.create(plugin_options)
     if not with_spool:
         hooks = attrs.evolve(hooks, dead_letter=None)
     with (
         _ended_by_sigterm(),
         logs_to(notes),
-        DataPlane(hooks, options, steps=config.steps, encoder=config.encoder) as plane,
+        DataPlane(hooks, options, steps=steps, encoder=config.encoder) as plane,
     ):
+        if on_failure is not None:
+            plane._delivery.settlement.tell_failures(on_failure)  # noqa: SLF001  # core's own, too
         yield plane
 
 

@@ -72,11 +72,11 @@ class Publication:
     Args:
         plane: Where to; its ``publish_envelope`` waits for room.
         rejects: Where lines go that cannot be published.
-        report: Called with each such line's number and the reason.
+        report: Called with the place of each such line and the reason.
     """
 
     def __init__(
-        self, plane: DataPlane, rejects: RejectFile, report: Callable[[int, str], None]
+        self, plane: DataPlane, rejects: RejectFile, report: Callable[[str, str], None]
     ) -> None:
         self._plane = plane
         self._rejects = rejects
@@ -136,7 +136,7 @@ class Publication:
         self.summary.lines += 1
         self.summary.rejected += 1
         self._rejects.add(line, reason)
-        self._report(line.number, reason)
+        self._report(f"line {line.number}", reason)
 
 
 def _envelope(line: Line) -> Envelope:

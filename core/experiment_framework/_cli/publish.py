@@ -16,9 +16,8 @@ from experiment_framework._cli.json_lines import Line, read_lines
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.publication import Publication, Summary
-from experiment_framework._cli.rejects import RejectFile, default_path
+from experiment_framework._cli.rejects import RejectFile, RejectReport, default_path
 from experiment_framework._cli.terminal import (
-    clean,
     console,
     errors,
     facts,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_SHOWN_REJECTS: Final = 20
 _LINES_BETWEEN_UPDATES: Final = 500
 
 
@@ -84,7 +82,7 @@ def command(
             RejectFile(rejects or default_path(source), keep_others=rejects is None)
         )
         stream = stack.enter_context(_opened(source))
-        publication = Publication(plane, reject_file, _Reporter(notes))
+        publication = Publication(plane, reject_file, RejectReport(notes))
         ended_by: BaseException | None = None
         with _ProgressBar(notes, source) as bar:
             try:
@@ -121,21 +119,6 @@ def _opened(source: str) -> Iterator[BinaryIO]:
         raise click.FileError(source, error.strerror) from error
     with stream:
         yield stream
-
-
-class _Reporter:
-    """Says which lines are rejected, the first ones only."""
-
-    def __init__(self, notes: Console) -> None:
-        self._notes = notes
-        self._said = 0
-
-    def __call__(self, number: int, reason: str) -> None:
-        self._said += 1
-        if self._said <= _SHOWN_REJECTS:
-            self._notes.print(Text(f"line {number}: {clean(reason)}", style="yellow"))
-        elif self._said == _SHOWN_REJECTS + 1:
-            self._notes.print(Text("further rejected lines are in the reject file", style="yellow"))
 
 
 class _ProgressBar:

@@ -1,20 +1,26 @@
-"""Where lines go that could not be published."""
+"""Where things go that could not be published."""
 
 from __future__ import annotations
 
 import base64
 import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
 import click
 import msgspec
+from rich.console import Console
+from rich.text import Text
 
 from experiment_framework._cli.json_lines import Line
+from experiment_framework._cli.terminal import clean
 
-__all__ = ["RejectFile", "default_path"]
+__all__ = ["RejectFile", "RejectReport", "default_path"]
+
+_SHOWN: Final = 20
 
 
 def default_path(source: str) -> Path:
@@ -23,9 +29,9 @@ def default_path(source: str) -> Path:
 
 
 class RejectFile:
-    """JSON Lines of ``line``, ``reason`` and ``text`` (``base64`` where it is no UTF-8).
+    """JSON Lines of where it is from, ``reason`` and ``text`` (``base64`` where it is no UTF-8).
 
-    The file is made with the first line that is rejected, readable by its owner only.
+    The file is made with the first thing that is rejected, readable by its owner only.
 
     Args:
         path: The file; it is written anew.
@@ -45,16 +51,26 @@ class RejectFile:
 
     def add(self, line: Line, reason: str) -> None:
         """Keep one line and why it was rejected."""
+        size = {"size": line.size} if line.is_too_long else {}
+        self.keep({"line": line.number}, line.content, reason, size)
+
+    def keep(
+        self,
+        origin: Mapping[str, object],
+        content: bytes,
+        reason: str,
+        more: Mapping[str, object] | None = None,
+    ) -> None:
+        """Keep what was rejected, why, where it is from, and what else there is to say of it."""
         if self._file is None:
             self._file = self._open()
         self.count += 1
-        row: dict[str, object] = {"line": line.number, "reason": reason}
+        row: dict[str, object] = {**origin, "reason": reason}
         try:
-            row["text"] = line.content.decode()
+            row["text"] = content.decode()
         except UnicodeDecodeError:
-            row["base64"] = base64.b64encode(line.content).decode()
-        if line.is_too_long:
-            row["size"] = line.size
+            row["base64"] = base64.b64encode(content).decode()
+        row |= more or {}
         try:
             self._file.write(msgspec.json.encode(row) + b"\n")
         except OSError as error:
@@ -88,3 +104,19 @@ class RejectFile:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+class RejectReport:
+    """Says what is rejected, the first ones only."""
+
+    def __init__(self, notes: Console) -> None:
+        self._notes = notes
+        self._said = 0
+
+    def __call__(self, place: str, reason: str) -> None:
+        """Say where something is from, and why it is rejected."""
+        self._said += 1
+        if self._said <= _SHOWN:
+            self._notes.print(Text(f"{clean(place)}: {clean(reason)}", style="yellow"))
+        elif self._said == _SHOWN + 1:
+            self._notes.print(Text("what else is rejected is in the reject file", style="yellow"))

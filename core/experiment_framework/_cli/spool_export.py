@@ -13,19 +13,19 @@ from typing import BinaryIO
 import click
 import msgspec
 
+from experiment_framework._cli.choosing import choosing_options
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.progress import number
 from experiment_framework._cli.spool_source import (
     RecordReader,
     declared_spool,
-    filter_options,
     is_read_at_once,
-    number,
-    query_of,
     tell_unreadable,
 )
 from experiment_framework._cli.terminal import console, errors
 from experiment_framework._delivery.spool.inspection import Inspection, Waiting
+from experiment_framework.plugin.backplane import Query
 
 __all__ = ["command"]
 
@@ -47,7 +47,7 @@ class Summary(msgspec.Struct, frozen=True):
 @click.argument(
     "output", metavar="[OUTPUT]", default="-", type=click.Path(dir_okay=False, allow_dash=True)
 )
-@filter_options
+@choosing_options
 @click.option("--force", is_flag=True, help="Write over OUTPUT.")
 @json_option
 @click.pass_context
@@ -56,9 +56,7 @@ def command(
     config: Path,
     *,
     output: str,
-    experiment: str | None,
-    variant: str | None,
-    types: tuple[str, ...],
+    query: Query,
     limit: int | None,
     force: bool,
     as_json: bool,
@@ -71,7 +69,7 @@ def command(
     is_apart = output != "-"
     inspection = Inspection(declared_spool(config).directory)
     reader = RecordReader(inspection, is_quiet=not is_apart and is_read_at_once())
-    records = reader.records(query_of(experiment, variant, types))
+    records = reader.records(query)
     with _opened(output, force=force) as stream:
         written = _write(itertools.islice(records, limit), stream)
     if as_json:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from experiment_framework._cli.progress import number
 from experiment_framework._cli.spool_ls import Row, rows_of
-from experiment_framework._cli.spool_source import number
 from experiment_framework._delivery.spool.inspection import Inspection
 from experiment_framework.errors import SpoolError
 from experiment_framework.health import Health

@@ -14,12 +14,8 @@ from rich.text import Text
 from experiment_framework._cli.help import INTERRUPTED, exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
-from experiment_framework._cli.spool_source import (
-    declared_spool,
-    number,
-    progress,
-    tell_unreadable,
-)
+from experiment_framework._cli.progress import number, progress
+from experiment_framework._cli.spool_source import declared_spool, tell_unreadable
 from experiment_framework._cli.terminal import console, errors, facts, print_json, print_table
 from experiment_framework._delivery.spool.inspection import Inspection
 from experiment_framework._termination import TERMINATED, Terminated

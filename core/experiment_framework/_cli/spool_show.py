@@ -7,38 +7,36 @@ from pathlib import Path
 
 import click
 
+from experiment_framework._cli.choosing import choosing_options
 from experiment_framework._cli.event_line import event_line
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.progress import number
 from experiment_framework._cli.spool_source import (
     RecordReader,
     declared_spool,
-    filter_options,
     is_read_at_once,
-    number,
-    query_of,
     tell_unreadable,
 )
 from experiment_framework._cli.terminal import clean, console, errors
 from experiment_framework._delivery.spool.inspection import Inspection, Waiting
 from experiment_framework.envelope import decode
 from experiment_framework.errors import DecodeError
+from experiment_framework.plugin.backplane import Query
 
 __all__ = ["command"]
 
 
 @click.command(epilog=exit_codes(failed="records, or folders or files, cannot be read"))
 @config_argument
-@filter_options
+@choosing_options
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
     config: Path,
     *,
-    experiment: str | None,
-    variant: str | None,
-    types: tuple[str, ...],
+    query: Query,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -49,7 +47,7 @@ def command(
     out, notes = console(), errors()
     inspection = Inspection(declared_spool(config).directory)
     reader = RecordReader(inspection, is_quiet=is_read_at_once())
-    records = reader.records(query_of(experiment, variant, types))
+    records = reader.records(query)
     count = 0
     for count, waiting in enumerate(itertools.islice(records, limit), 1):  # noqa: B007  # counted to its end
         if as_json:

@@ -1,21 +1,20 @@
-"""What the commands for a spool share: where it is, which records, how far reading is."""
+"""What the commands for a spool share: where it is, and what is in it."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from experiment_framework._cli.planes import spool_of
+from experiment_framework._cli.progress import number, progress
 from experiment_framework._cli.terminal import clean, errors
 from experiment_framework._delivery.spool.inspection import (
     Damage,
@@ -24,7 +23,6 @@ from experiment_framework._delivery.spool.inspection import (
     Waiting,
 )
 from experiment_framework._duration import in_words
-from experiment_framework.events import EVENT_TYPES
 from experiment_framework.plugin.backplane import Query
 
 if TYPE_CHECKING:
@@ -36,16 +34,10 @@ __all__ = [
     "RecordReader",
     "age_of",
     "declared_spool",
-    "filter_options",
     "is_read_at_once",
-    "number",
-    "progress",
-    "query_of",
     "size",
     "tell_unreadable",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _SHOWN: Final = 20
 """Of damages, and of what cannot be read, at most."""
@@ -65,31 +57,6 @@ def declared_spool(config: Path) -> SpoolOptions:
             "chosen by `experiment spool --member NAME`"
         )
     return spool
-
-
-def filter_options(function: F) -> F:
-    """Add the options that choose records; `query_of` takes their values."""
-    for option in (
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N."),
-        click.option(
-            "--type",
-            "types",
-            multiple=True,
-            type=click.Choice(list(EVENT_TYPES), case_sensitive=False),
-            help="Only events of this type; may be given several times.",
-        ),
-        click.option("--variant", metavar="KEY", help="Only events of this variant."),
-        click.option("--experiment", metavar="NAME", help="Only events of this experiment."),
-    ):
-        function = option(function)
-    return function
-
-
-def query_of(experiment: str | None, variant: str | None, types: tuple[str, ...]) -> Query:
-    """Make the question that the options of `filter_options` ask."""
-    return Query(
-        event_types=frozenset(types) or None, experiment_name=experiment, variant_key=variant
-    )
 
 
 def is_read_at_once() -> bool:
@@ -164,42 +131,6 @@ def tell_unreadable(inspection: Inspection) -> bool:
         notes.print(clean(text), style="yellow")
     notes.print(f"{number(len(unreadable))} folders or files cannot be read", style="yellow")
     return True
-
-
-@contextmanager
-def progress(
-    text: str, total: int, unit: str = "bytes", *, is_quiet: bool = False
-) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far a work is; gives the function that moves the bar on."""
-    notes = errors()
-    show = decimal if unit == "bytes" else number
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[done]}"),
-        TimeElapsedColumn(),
-        console=notes,
-        transient=True,
-        disable=is_quiet or not notes.is_terminal,
-    )
-    task = bar.add_task(text, total=total or None, done="")
-    done = 0
-
-    def advance(step: int) -> None:
-        nonlocal done
-        done += step
-        suffix = "" if unit == "bytes" else f" {unit}"
-        bar.update(task, completed=done, done=f"{show(done)} of {show(total)}{suffix}")
-
-    with bar:
-        advance(0)
-        yield advance
-
-
-def number(count: int) -> str:
-    """Write a count for a person."""
-    return f"{count:,}"
 
 
 def size(count: int) -> str:

@@ -12,10 +12,9 @@ from rich.text import Text
 
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
+from experiment_framework._cli.progress import number, progress
 from experiment_framework._cli.spool_source import (
     declared_spool,
-    number,
-    progress,
     size,
     tell_unreadable,
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import click
 import msgspec
 
+from experiment_framework._cli.choosing import choosing_options
 from experiment_framework._cli.event_line import event_line
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option
@@ -16,7 +17,6 @@ from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.terminal import clean, console, errors
 from experiment_framework.envelope import decode
 from experiment_framework.errors import DecodeError
-from experiment_framework.events import EVENT_TYPES
 from experiment_framework.plugin.backplane import Query, Stored
 
 if TYPE_CHECKING:
@@ -28,16 +28,7 @@ __all__ = ["command"]
 
 @click.command(epilog=exit_codes(failed="the backplane cannot be read"))
 @config_argument
-@click.option("--experiment", metavar="NAME", help="Only events of this experiment.")
-@click.option("--variant", metavar="KEY", help="Only events of this variant.")
-@click.option(
-    "--type",
-    "types",
-    multiple=True,
-    type=click.Choice(list(EVENT_TYPES), case_sensitive=False),
-    help="Only events of this type; may be given several times.",
-)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@choosing_options
 @click.option("--from-start", is_flag=True, help="Begin with the oldest event that is kept.")
 @click.option(
     "--no-follow",
@@ -48,9 +39,7 @@ __all__ = ["command"]
 def command(
     config: Path,
     *,
-    experiment: str | None,
-    variant: str | None,
-    types: tuple[str, ...],
+    query: Query,
     limit: int | None,
     from_start: bool,
     no_follow: bool,
@@ -60,18 +49,14 @@ def command(
 
     With --json each line is an envelope as it is stored: `experiment publish` reads them.
     """
-    query = Query(
-        event_types=frozenset(types) or None,
-        experiment_name=experiment,
-        variant_key=variant,
-        follow=not no_follow,
-        from_start=from_start or no_follow,
+    wanted = msgspec.structs.replace(
+        query, follow=not no_follow, from_start=from_start or no_follow
     )
     show = _show_json if as_json else _Lines().show
     notes = errors()
     with open_plane(config, notes=notes) as plane:
-        records = cast("Generator[Stored]", plane.read(query))
-        if query.follow and console().is_terminal:
+        records = cast("Generator[Stored]", plane.read(wanted))
+        if wanted.follow and console().is_terminal:
             notes.print("following; Ctrl-C stops", style="dim")
         count = 0
         with closing(records):

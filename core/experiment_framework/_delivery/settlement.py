@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from experiment_framework.results import Receipt
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from experiment_framework._delivery.throttle import ThrottledLog
     from experiment_framework._ledger import Ledger
     from experiment_framework.envelope import Record
+
+    OnFailure: TypeAlias = Callable[[Record, str, bool], object]
 
 __all__ = ["Observer", "Settlement", "TakesBack", "Waiter"]
 
@@ -82,10 +84,18 @@ class Settlement:
         observer: Observer | None = None,
     ) -> None:
         self._observer = observer
+        self._on_failure: OnFailure | None = None
         self.max_queue_size = max_queue_size
         self.max_queue_bytes = max_queue_bytes
         self.report_each = report_each
         self._log = log
+
+    def tell_failures(self, on_failure: OnFailure) -> None:
+        """Tell of each record that failed, and whether for a passing reason, before it counts.
+
+        In the thread that reports it, none left out; deliveries need not be reported for that.
+        """
+        self._on_failure = on_failure
 
     def connect(
         self,
@@ -133,6 +143,8 @@ class Settlement:
         self._ledger.cell().note_failed(record)
         if self._dead_letters is not None and not retryable:
             self._dead_letters.keep(record, reason)
+        if self._on_failure is not None:
+            self._on_failure(record, reason, retryable)
         self._log.report("failed", f"an event was accepted and could not be delivered: {reason}")
         self._callbacks.failed(record, reason)
         if self._waiters:

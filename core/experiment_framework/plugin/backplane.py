@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -62,19 +62,25 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         event_types: Wire names of the types wanted; None for all.
         experiment_name: Only this experiment.
         variant_key: Only this variant.
-        since: Only records that were published at or after this moment.
+        since: Only records whose event happened at or after this moment.
+        until: Only records whose event happened before this moment.
         follow: Go on and wait for new records; otherwise end where the data ends.
         idle_timeout: End after this many seconds without a record, even where ``follow`` is set.
         from_start: Begin with the oldest record; otherwise with what arrives from now on.
+        after: What an earlier read has given already: for each part the `Stored.position` that was
+            seen last there. Only what follows it is wanted, and all of a part that is not named.
+            For backplanes that give positions; it stands in place of ``from_start``.
     """
 
     event_types: frozenset[str] | None = None
     experiment_name: str | None = None
     variant_key: str | None = None
     since: datetime | None = None
+    until: datetime | None = None
     follow: bool = False
     from_start: bool = True
     idle_timeout: float | None = None
+    after: Mapping[str, str] | None = None
 
     def matches(self, record: Record) -> bool:
         """Whether a record is one of those asked for, by what a record knows of itself."""
@@ -83,6 +89,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
             and (self.experiment_name is None or record.experiment_name == self.experiment_name)
             and (self.variant_key is None or record.variant_key == self.variant_key)
             and (self.since is None or record.timestamp >= self.since)
+            and (self.until is None or record.timestamp < self.until)
         )
 
 
@@ -94,12 +101,17 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         place: Where, for a person: ``experiment-exposures[2]@17`` or ``events.jsonl:17``.
         headers: What travelled beside the body.
         key: What it was ordered by, where the backplane has such a thing.
+        position: Where to go on after this record: the part that it is in (a partition, a file,
+            empty where there is but one) and a text that means something to the backplane only,
+            for `Query.after`. Going on from there must give all that this read would give, now or
+            later; rather again what was given than too little. None where a backplane has none.
     """
 
     body: bytes
     place: str
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     key: bytes | None = None
+    position: tuple[str, str] | None = None
 
 
 class Provisioned(msgspec.Struct, frozen=True, kw_only=True):

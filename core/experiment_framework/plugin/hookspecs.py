@@ -151,7 +151,11 @@ class BackplaneHooks:
 
     @hookspec(firstresult=True)
     def read(self, query: Query) -> Iterator[Stored] | None:
-        """Read records back. Where ``query.follow`` is set, never ends by itself."""
+        """Read records back. Where ``query.follow`` is set, never ends by itself.
+
+        A backplane whose records have a ``position`` heeds ``query.after``. One without positions
+        gives what it keeps in the same order each time.
+        """
 
     @hookspec(firstresult=True)
     def dead_letter(self, record: Record, reason: str) -> bool | None:
