@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from experiment_framework._delivery.fence import close_backplane, flush_backplane
 from experiment_framework._delivery.health_watch import HealthWatch
-from experiment_framework._delivery.threads import start_thread
+from experiment_framework._delivery.threads import LazyThread
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
 from experiment_framework.health import Health
@@ -67,7 +67,8 @@ class BatchWorker:
         self._batch_size = batch_size
         self._flush_interval = flush_interval
         self._changed = threading.Condition()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a sink that writes may be interrupted by a flush
+        self._writer: int | None = None
         self._queue: deque[Record] = deque()
         self._bytes = 0
         self._arrivals: deque[float] = deque()  # of the queue's records
@@ -78,7 +79,7 @@ class BatchWorker:
         self._settling = False
         self._flushes = 0
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._thread = LazyThread(self._run, "experiment-batches")
         self._trouble: str | None = None
 
     def publish(self, record: Record) -> None:
@@ -96,8 +97,7 @@ class BatchWorker:
             queue.append(record)
             self._bytes += size
             waiting = len(queue)
-            if self._thread is None:
-                self._thread = start_thread(self._run, "experiment-batches")
+            self._thread.start()
             if waiting in (1, self._batch_size):
                 self._changed.notify_all()
 
@@ -206,24 +206,39 @@ class BatchWorker:
     def _write_next(self) -> None:
         """Take the next batch and write it; one thread at a time, so that order is kept."""
         with self._writing:
-            with self._changed:
-                count = min(self._batch_size, len(self._queue))
-                batch = [self._queue.popleft() for _ in range(count)]
-                arrivals = [self._arrivals.popleft() for _ in range(count)]
-                self._in_flight = batch
-                self._in_flight_since = arrivals[0] if arrivals else 0.0
-                self._writing_since = time.monotonic()
-                self._bytes -= sum(len(record.body) for record in batch)
-            if batch:
-                self._settle(batch, self._write(batch))
+            if self._is_written_here:
+                return
+            self._writer = threading.get_ident()
+            try:
+                self._write_first()
+            finally:
+                self._writer = None
+
+    @property
+    def _is_written_here(self) -> bool:
+        """Whether this very thread writes: what that runs would wait for itself."""
+        return self._writer == threading.get_ident()
+
+    def _write_first(self) -> None:
+        with self._changed:
+            count = min(self._batch_size, len(self._queue))
+            batch = [self._queue.popleft() for _ in range(count)]
+            arrivals = [self._arrivals.popleft() for _ in range(count)]
+            self._in_flight = batch
+            self._in_flight_since = arrivals[0] if arrivals else 0.0
+            self._writing_since = time.monotonic()
+            self._bytes -= sum(len(record.body) for record in batch)
+        if batch:
+            self._settle(batch, self._write(batch))
 
     def _write(self, batch: Sequence[Record]) -> str | None:
         """Write a batch; give the reason where it could not be."""
         try:
             self._write_batch(batch)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  # a sink may raise anything, SystemExit too: its thread lives on
+        except BaseException as error:
+            # A sink may raise anything, SystemExit too: the thread lives on.
+            if isinstance(error, KeyboardInterrupt) and not self._thread.is_current:
+                raise  # Ctrl-C, in a thread that flushes or closes
             return f"{type(error).__name__}: {error}"
         return None
 
@@ -246,14 +261,15 @@ class BatchWorker:
             self._changed.notify_all()
 
     def _wait_until_empty(self, deadline: float) -> None:
-        thread = self._thread
-        if thread is None or not thread.is_alive():
+        if self._is_written_here:
+            return
+        if not self._thread.is_alive:
             while self._queue and time.monotonic() < deadline:
                 self._write_next()
         with self._changed:
             while self._queue or self._in_flight:
                 left = deadline - time.monotonic()
-                if left <= 0 or thread is threading.current_thread():
+                if left <= 0:
                     return
                 self._changed.wait(min(left, _SLICE))
 
