@@ -111,7 +111,7 @@ class Handover:
             return self._drop(record, spooling.reason_of(error), str(error))
         if not is_next:
             return Receipt(record.event_id, "spooled")
-        receipt = self._try(cell, record)
+        receipt = self._try(cell, record, is_kept=True)
         if receipt is None:
             if not spooling.take_back(record):  # the oldest were dropped meanwhile, it too
                 return self._drop(record, "spool_overflow")
@@ -120,10 +120,13 @@ class Handover:
             spooling.settled((record,))
         return receipt
 
-    def _try(self, cell: Cell, record: Record) -> Receipt | None:
-        """Hand a record over; None where there is no room for it now."""
+    def _try(self, cell: Cell, record: Record, *, is_kept: bool = False) -> Receipt | None:
+        """Hand a record over; None where there is no room for it now.
+
+        One that is kept on disk does not get lost because all is closed meanwhile.
+        """
         if self.is_closed:
-            return self._drop(record, "closed")
+            return None if is_kept else self._drop(record, "closed")
         try:
             self._take(record)
         except QueueFullError:
