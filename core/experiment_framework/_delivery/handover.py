@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from experiment_framework.errors import (
@@ -51,7 +51,7 @@ class Handover:
         self._modes = modes
         self._block_timeout = block_timeout
         self._spooling = spooling
-        self._first_try = self._try
+        self._first_try: Callable[[Cell, Record], Receipt | None] = self._try
         if spooling is not None:
             self._first_try = self._write_ahead if spooling.writes_ahead else self._try_beside_disk
 
