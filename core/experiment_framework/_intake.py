@@ -115,7 +115,7 @@ class Intake:
             raise
         except Exception as error:  # noqa: BLE001  # a step that fails must not let the event pass
             self._log.report("step", "a pipeline step failed: its event is dropped", error)
-            cell.dropped["step_failed"] += 1
+            cell.note_dropped_unmade("step_failed")
             return Receipt(envelope.event_id, "dropped", "step_failed")
         cell.sampled_out += 1
         return Receipt(envelope.event_id, "sampled_out", answer.reason)

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from experiment_framework._record import Record
 from experiment_framework.results import Breakdown, Stats
@@ -39,6 +39,9 @@ _BY_KIND: Final = ("offered_by_kind", "dropped_by_kind", "failed_by_kind")
 class Cell:
     """The counts of one thread.
 
+    A signal handler or a finalizer of that thread may count in the midst of a count: so nothing is
+    called between reading a number and writing it.
+
     ``accepted`` counts records handed to the backplane, from disk too; ``returned`` those that came
     back from it to the disk.
     """
@@ -63,7 +66,7 @@ class Cell:
             setattr(self, name, 0)
         for name in _BY_KIND:
             setattr(self, name, {})
-        self.dropped: Counter[str] = Counter()
+        self.dropped: dict[str, int] = {}
 
     def note_offered(self, record: Record) -> None:
         """Count a record under its kind."""
@@ -75,8 +78,13 @@ class Cell:
 
     def note_dropped(self, record: Record, reason: str) -> None:
         """Count a record that was not accepted."""
-        self.dropped[reason] += 1
+        self.note_dropped_unmade(reason)
         _add(self.dropped_by_kind, _kind(record), 1)
+
+    def note_dropped_unmade(self, reason: str) -> None:
+        """Count an event that was dropped before there was a record of it."""
+        self.dropped.setdefault(reason, 0)
+        self.dropped[reason] += 1
 
     def note_discarded(self, record: Record) -> None:
         """Count under its kind a record that the disk lost, which is counted there."""
@@ -94,7 +102,8 @@ class Cell:
         for name in _BY_KIND:
             for kind, count in getattr(other, name).items():
                 _add(getattr(self, name), kind, count)
-        self.dropped.update(other.dropped)
+        for reason, count in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
 def _kind(record: Record) -> Kind:
@@ -104,7 +113,8 @@ def _kind(record: Record) -> Kind:
 def _add(counts: dict[Kind, int], kind: Kind, count: int) -> None:
     if kind not in counts and len(counts) >= MOST_KINDS:
         kind = (kind[0], None, None)
-    counts[kind] = counts.get(kind, 0) + count
+    counts.setdefault(kind, 0)
+    counts[kind] += count
 
 
 class _Owner:
@@ -114,6 +124,17 @@ class _Owner:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
+
+
+class _Books(NamedTuple):
+    """All counts: those of the threads that have ended, and one cell for each other one.
+
+    They do not change, but are replaced by others: a signal handler that comes in between finds the
+    old or the new ones, and whoever finds that it has replaced them begins again.
+    """
+
+    ended: Cell
+    running: tuple[tuple[weakref.ref[_Owner], Cell], ...]
 
 
 class Ledger:
@@ -145,8 +166,7 @@ class Ledger:
         self._recovered = recovered
         self._local = threading.local()
         self._lock = threading.RLock()
-        self._cells: dict[weakref.ref[_Owner], Cell] = {}
-        self._ended = Cell()
+        self._books = _Books(Cell(), ())
         self._delivered = 0
         self.surplus = 0
 
@@ -155,10 +175,12 @@ class Ledger:
         try:
             owner: _Owner = self._local.owner
         except AttributeError:
-            owner = self._local.owner = _Owner(Cell())
+            owner = _Owner(Cell())
             with self._lock:
                 self._fold_ended()
-                self._cells[weakref.ref(owner)] = owner.cell
+                self._begin(owner)
+            # Last: Ctrl-C must not leave a thread with a cell that is in no books.
+            self._local.owner = owner
         return owner.cell
 
     def stats(self) -> Stats:
@@ -171,7 +193,7 @@ class Ledger:
         """
         with self._lock:
             self._fold_ended()
-            cells = [self._ended, *self._cells.values()]
+            cells = self._cells()
             delivered = self._settled(cells)
             failed = _sum(cells, "failed")
             dropped: Counter[str] = Counter(self._lost_on_disk())
@@ -206,7 +228,7 @@ class Ledger:
         """
         total = Cell()
         with self._lock:
-            for cell in [self._ended, *self._cells.values()]:
+            for cell in self._cells():
                 for name in _BY_KIND:
                     for kind, count in getattr(cell, name).copy().items():
                         _add(getattr(total, name), kind, count)
@@ -235,9 +257,36 @@ class Ledger:
         self._delivered = max(delivered, self._delivered)
         return self._delivered
 
+    def _cells(self) -> list[Cell]:
+        ended, running = self._books
+        return [ended, *(cell for _, cell in running)]
+
+    def _begin(self, owner: _Owner) -> None:
+        entry = (weakref.ref(owner), owner.cell)
+        while True:
+            books = self._books
+            longer = _Books(books.ended, (*books.running, entry))
+            if self._books is books:
+                self._books = longer
+                return
+
     def _fold_ended(self) -> None:
-        for owner in [owner for owner in self._cells if owner() is None]:
-            self._ended.add(self._cells.pop(owner))
+        """Make one cell of those whose threads have ended."""
+        books = self._books
+        ended = {id(cell) for owner, cell in books.running if owner() is None}
+        if not ended:
+            return
+        total = Cell()
+        total.add(books.ended)
+        running = []
+        for owner, cell in books.running:
+            if id(cell) in ended:
+                total.add(cell)
+            else:
+                running.append((owner, cell))
+        folded = _Books(total, tuple(running))
+        if self._books is books:  # else it is done next time
+            self._books = folded
 
 
 def _sum(cells: Iterable[Cell], name: str) -> int:

@@ -15,6 +15,7 @@ from uuid_utils import reseed_rng
 
 from experiment_framework import _workers
 from experiment_framework._delivery import refuse_threads
+from experiment_framework._delivery.log import ERROR, write_log
 from experiment_framework._termination import deferred_sigterm, forget_deferral
 
 __all__ = ["Open", "add", "close_at_exit_of_worker", "discard"]
@@ -226,9 +227,7 @@ def _start_clean() -> None:
 
 
 def _log_failure(message: str, error: Exception) -> None:
-    import logging
-
-    logging.getLogger("experiment_framework").error(message, exc_info=error)
+    write_log(ERROR, message, error)
 
 
 if hasattr(os, "register_at_fork"):

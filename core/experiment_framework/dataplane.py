@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
 from experiment_framework import _lifetime
-from experiment_framework._delivery import Delivery, ThrottledLog, Waiter
+from experiment_framework._delivery import Delivery, Latch, ThrottledLog, Waiter
 from experiment_framework._encoding import Encoding
 from experiment_framework._flushed import Flushed
 from experiment_framework._intake import Intake
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DataPlane"]
 
 _SLICE = 0.1
-"""Longest single wait in seconds: Ctrl-C gets through, and what was told meanwhile is seen."""
+"""Longest single flush in seconds: what was told meanwhile is seen."""
 
 
 class DataPlane:
@@ -214,21 +214,21 @@ class DataPlane:
         prepared = self._prepare(cell, event, event_id, correlation_id, metadata)
         if isinstance(prepared, Receipt):
             return prepared
-        told = threading.Event()
-        waiter = Waiter(told.set)
+        told = Latch()
+        waiter = Waiter(told.open)
         self._delivery.settlement.add(prepared.event_id, waiter)
         try:
             receipt = self._give(cell, prepared, deadline)
             if receipt.status != "accepted":
                 return receipt
             if self._delivery.reports_each:
-                _wait_in_slices(told, deadline)
+                told.wait(deadline)
             else:
-                while not told.is_set() and time.monotonic() < deadline:
+                while not told.is_open and time.monotonic() < deadline:
                     slice_ends = min(time.monotonic() + _SLICE, deadline)
                     if self._delivery.outlet.flush(max(0.0, slice_ends - time.monotonic())):
                         waiter.settle(Receipt(receipt.event_id, "delivered"))
-                    _wait_in_slices(told, slice_ends)  # where the flush came back at once
+                    told.wait(slice_ends)  # where the flush came back at once
             return waiter.receipt or _unknown(receipt)
         finally:
             self._delivery.settlement.discard(prepared.event_id, waiter)
@@ -257,7 +257,12 @@ class DataPlane:
             return prepared
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
-        waiter = Waiter(lambda: loop.call_soon_threadsafe(told.set))
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
+                loop.call_soon_threadsafe(told.set)
+
+        waiter = Waiter(wake)
         self._delivery.settlement.add(prepared.event_id, waiter)
         try:
             receipt = await self._delivery.handover.agive(cell, prepared, deadline)
@@ -304,6 +309,8 @@ class DataPlane:
         """
         budget = self._options.close_timeout_ms / 1000 if timeout is None else timeout
         closing = self._closing
+        if self._closed and self._delivery.is_calling_back_here:  # whoever closes waits for this
+            return self._delivery.result()
         with deferred_sigterm():
             if not closing.acquire(timeout=_bounded(budget)):  # another thread takes longer
                 return self._delivery.result()
@@ -331,7 +338,7 @@ class DataPlane:
                 f"the backplane {self._hooks.name} told more fates than it took records "
                 f"({surplus} too many): each record has one, told once",
             )
-        elif not result.is_complete:
+        if not result.is_complete:
             self._log.report(
                 "close",
                 f"closed with {result.failed} events failed, {result.dropped} dropped and "
@@ -456,9 +463,3 @@ def _unknown(receipt: Receipt) -> Receipt:
 def _bounded(seconds: float) -> float:
     """Make a lock's timeout of a budget."""
     return min(max(seconds, 0.0), threading.TIMEOUT_MAX)
-
-
-def _wait_in_slices(told: threading.Event, deadline: float) -> None:
-    """Wait in short slices, so that Ctrl-C gets through on every platform."""
-    while not told.is_set() and (left := deadline - time.monotonic()) > 0:
-        told.wait(min(left, _SLICE))

@@ -75,7 +75,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         pending: Accepted events without a fate yet.
         spooled: Records on local disk, not handed to the backplane.
         callback_errors: Calls of ``on_drop`` and ``on_delivery`` that raised.
-        callbacks_skipped: Calls that were left out because too many were waiting.
+        callbacks_skipped: Calls that were left out: too many were waiting, all was closed, or there
+            was no record to show. With the calls of ``on_drop`` they make up ``dropped``.
         members: The accounts of each member by name, where the backplane is made of several. They
             are accounts of their own: an event is in those of each member that it was meant for.
     """

@@ -622,3 +622,39 @@ def test_ctrl_c_during_close_lets_go_at_once(exposure: Exposure) -> None:
         plane.close(3600)
     assert backplane._budgets == [0.0]
     assert plane.publish(exposure).reason == "closed"
+
+
+def test_a_fate_that_is_told_twice_hides_no_loss(
+    exposure: Exposure, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Once(Backplane[NoOptions]):
+        """Tells that something arrived twice, and that something else did not."""
+
+        def publish(self, record: Record) -> None:
+            if record.event_id == "bad":
+                self.context.failed(record, "rejected")
+            else:
+                self.context.delivered(record)
+                self.context.delivered(record)
+
+    plane = DataPlane(Once(NoOptions()))
+    plane.publish(exposure)
+    plane.publish(exposure, event_id="bad")
+    plane.close()
+    assert "told more fates than it took records (1 too many)" in caplog.text
+    assert "closed with 1 events failed" in caplog.text
+
+
+def test_a_loop_that_is_closed_while_a_fate_is_awaited_costs_nothing_else(
+    make_plane: MakePlane, sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    plane = make_plane(sink, batch_size=1)
+    control.hold()
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(plane.apublish(exposure, 10))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    plane.publish(exposure)
+    control.release()
+    assert plane.flush(5).delivered == 2
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # it is left on purpose

@@ -3,7 +3,8 @@ from __future__ import annotations
 import gc
 import threading
 
-from experiment_framework._ledger import Ledger
+import pytest
+from experiment_framework._ledger import Cell, Ledger
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def test_the_counts_of_threads_that_have_ended_are_kept() -> None:
     def count() -> None:
         cell = ledger.cell()
         cell.offered += 1
-        cell.dropped["queue_full"] += 1
+        cell.note_dropped_unmade("queue_full")
 
     for _ in range(20):
         thread = threading.Thread(target=count)
@@ -37,7 +38,7 @@ def test_the_counts_of_threads_that_have_ended_are_kept() -> None:
     gc.collect()
     stats = ledger.stats()
     assert (stats.offered, stats.dropped) == (20, {"queue_full": 20})
-    assert len(ledger._cells) == 0
+    assert ledger._books.running == ()
 
 
 def test_deliveries_follow_from_what_is_outstanding_where_only_failures_are_reported() -> None:
@@ -60,3 +61,52 @@ def test_delivered_never_runs_backwards() -> None:
 def test_two_readers_of_one_thread_share_its_counts() -> None:
     ledger = Ledger(None)
     assert ledger.cell() is ledger.cell()
+
+
+def test_who_looks_in_the_midst_of_a_look_finds_every_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = Ledger(None)
+
+    def count() -> None:
+        ledger.cell().offered += 1
+        ledger.cell().delivered += 1
+
+    for _ in range(3):
+        thread = threading.Thread(target=count)
+        thread.start()
+        thread.join()
+    gc.collect()
+    seen: list[tuple[int, int]] = []
+    interruptions = [1, 2]
+    really_add = Cell.add
+
+    def add_and_be_interrupted(cell: Cell, other: Cell) -> None:
+        really_add(cell, other)
+        if not interruptions:
+            return
+        interruptions.pop()  # as by a signal handler or a finalizer
+        stats = ledger.stats()
+        seen.append((stats.offered, stats.delivered))
+        ledger.cell().offered += 1
+
+    monkeypatch.setattr(Cell, "add", add_and_be_interrupted)
+    ledger.stats()
+    stats = ledger.stats()
+    assert sorted(seen) == [(3, 3), (4, 3)]
+    assert (stats.offered, stats.delivered) == (5, 3)
+
+
+def test_ctrl_c_at_a_threads_first_count_costs_no_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(_: Ledger) -> None:
+        raise KeyboardInterrupt
+
+    ledger = Ledger(None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_fold_ended", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.cell()
+    ledger.cell().offered += 1
+    assert ledger.stats().offered == 1

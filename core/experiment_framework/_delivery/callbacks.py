@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from experiment_framework._delivery.threads import start_thread
+from experiment_framework._delivery.threads import LazyThread
 from experiment_framework.results import DeliveryReport
 
 if TYPE_CHECKING:
@@ -53,7 +53,12 @@ class Callbacks:
         self._changed = threading.Condition()
         self._is_calling = False
         self._is_closed = False
-        self._thread: threading.Thread | None = None
+        self._thread = LazyThread(self._run, "experiment-callbacks")
+
+    @property
+    def is_called_here(self) -> bool:
+        """Whether this very thread makes the calls: what they run would wait for itself."""
+        return self._thread.is_current
 
     def dropped(self, record: Record, reason: str) -> None:
         """Queue the call of ``on_drop``."""
@@ -75,11 +80,11 @@ class Callbacks:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        if self._thread is None:  # at the end of a process none is started any more
+        if not self._thread.is_there:  # at the end of a process none is started any more
             while time.monotonic() < deadline and (call := self._next()):
                 self._make(call)
         with self._changed:
-            if threading.current_thread() is not self._thread:
+            if not self._thread.is_current:
                 self._wait_until_called(deadline)
             self.skipped += len(self._waiting)
             self._waiting.clear()
@@ -95,8 +100,7 @@ class Callbacks:
                 self.skipped += 1
                 return
             self._waiting.append(call)
-            if self._thread is None:
-                self._thread = start_thread(self._run, "experiment-callbacks")
+            self._thread.start()
             if len(self._waiting) == 1:
                 self._changed.notify_all()
 
@@ -117,9 +121,10 @@ class Callbacks:
     def _make(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  # a callback may raise anything, SystemExit too: its thread lives on
+        except BaseException as error:
+            # It may raise anything, SystemExit too: the thread lives on.
+            if isinstance(error, KeyboardInterrupt) and not self._thread.is_current:
+                raise  # Ctrl-C, in the thread that closes
             self.errors += 1
             self._log.report("callback", "a callback of the application raised", error)
         finally:
@@ -130,6 +135,6 @@ class Callbacks:
     def _wait_until_called(self, deadline: float) -> None:
         while self._waiting or self._is_calling:
             left = deadline - time.monotonic()
-            if left <= 0 or self._thread is None or not self._thread.is_alive():
+            if left <= 0 or not self._thread.is_alive:
                 return
             self._changed.wait(min(left, 0.1))

@@ -88,8 +88,9 @@ class DeadLetters:
                 self.lost += 1
             self._log.report("dead_letter", f"the backplane did not take a dead letter: {error!r}")
         else:
-            with self._lock:
-                self.handed += bool(took)
+            if took:
+                with self._lock:
+                    self.handed += 1
         finally:
             self._handing.over = False
 
@@ -124,8 +125,11 @@ class DeadLetterFile:
             size = os.fstat(descriptor).st_size
             if size + len(line) > self._max_bytes:
                 raise OSError(f"it has {size} bytes, and may have {self._max_bytes}")
-            if os.write(descriptor, line) != len(line):
-                os.ftruncate(descriptor, size)
+            written = os.write(descriptor, line)
+            if written != len(line):
+                end = os.lseek(descriptor, 0, os.SEEK_CUR)
+                if os.fstat(descriptor).st_size == end:  # else another process has appended
+                    os.ftruncate(descriptor, end - written)
                 raise OSError("the disk is full")
         finally:
             os.close(descriptor)

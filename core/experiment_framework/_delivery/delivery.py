@@ -210,23 +210,33 @@ class Delivery:
 
     def after_fork(self) -> None:
         """Start clean in a forked child: nothing of the parent's is sent, kept or counted here."""
-        if self._hooks.after_fork is not None:
-            self._hooks.after_fork()
-        if self._spool is not None:
-            self._spool.after_fork()
-        self._connect()
+        try:
+            if self._hooks.after_fork is not None:
+                self._hooks.after_fork()
+        finally:
+            if self._spool is not None:
+                self._spool.after_fork()
+            self._connect()
         if self._spooling is not None:
             self._spooling.start(
                 self.outlet, self.settlement, self.ledger, reports_each=self.reports_each
             )
 
+    @property
+    def is_calling_back_here(self) -> bool:
+        """Whether a callback of the application runs in this very thread."""
+        return self._callbacks.is_called_here
+
     def stats(self) -> Stats:
         """Account for every event so far."""
         skipped = self._callbacks.skipped
-        if self._spooling is not None and self._on_drop is not None:
-            skipped += self._spooling.untold()
+        stats = self.ledger.stats()
+        if self._on_drop is not None:
+            skipped += sum(stats.dropped.get(reason, 0) for reason in _WITHOUT_RECORD)
+            if self._spooling is not None:
+                skipped += self._spooling.untold()
         return msgspec.structs.replace(
-            self.ledger.stats(),
+            stats,
             callback_errors=self._callbacks.errors,
             callbacks_skipped=skipped,
             members={} if self._hooks.members is None else dict(self._hooks.members()),
@@ -247,6 +257,9 @@ class Delivery:
         """Say how the way out, its disk and its callbacks are doing."""
         return self._verdict.health()
 
+
+_WITHOUT_RECORD: Final = ("step_failed", "spool_corrupt")
+"""Reasons of drops of which no record can be shown: there is none yet, or none any more."""
 
 _EVENT_TYPES: Final = ("Exposure", "Assignment", "Outcome", "AnalysisSignal", "Error")
 

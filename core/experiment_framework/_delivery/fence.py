@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from experiment_framework._delivery.log import ERROR, write_log
 from experiment_framework.errors import DeliveryError, ExperimentError, HookError
 from experiment_framework.health import Health
 
@@ -73,7 +74,4 @@ def close_backplane(hooks: Hooks, timeout: float) -> None:
 
 
 def _log_failure(what: str, hooks: Hooks, error: Exception) -> None:
-    import logging
-
-    logger = logging.getLogger("experiment_framework")
-    logger.error("the backplane %s failed to %s", hooks.name, what, exc_info=error)
+    write_log(ERROR, f"the backplane {hooks.name} failed to {what}", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from experiment_framework.errors import (
@@ -51,7 +51,7 @@ class Handover:
         self._modes = modes
         self._block_timeout = block_timeout
         self._spooling = spooling
-        self._first_try = self._try
+        self._first_try: Callable[[Cell, Record], Receipt | None] = self._try
         if spooling is not None:
             self._first_try = self._write_ahead if spooling.writes_ahead else self._try_beside_disk
 
@@ -114,7 +114,7 @@ class Handover:
             return self._drop(record, spooling.reason_of(error), str(error))
         if not is_next:
             return Receipt(record.event_id, "spooled")
-        receipt = self._try(cell, record)
+        receipt = self._try(cell, record, is_kept=True)
         if receipt is None:
             if not spooling.take_back(record):  # the oldest were dropped meanwhile, it too
                 return self._drop(record, "spool_overflow")
@@ -123,10 +123,13 @@ class Handover:
             spooling.settled((record,))
         return receipt
 
-    def _try(self, cell: Cell, record: Record) -> Receipt | None:
-        """Hand a record over; None where there is no room for it now."""
+    def _try(self, cell: Cell, record: Record, *, is_kept: bool = False) -> Receipt | None:
+        """Hand a record over; None where there is no room for it now.
+
+        One that is kept on disk does not get lost because all is closed meanwhile.
+        """
         if self.is_closed:
-            return self._drop(record, "closed")
+            return None if is_kept else self._drop(record, "closed")
         try:
             self._take(record)
         except QueueFullError:

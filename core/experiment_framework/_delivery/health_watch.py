@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from experiment_framework._delivery.fence import health_of
-from experiment_framework._delivery.threads import start_thread
+from experiment_framework._delivery.threads import LazyThread
 from experiment_framework.health import Health
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class HealthWatch:
         self._latest: Health | None = None
         self._asked_at: float | None = None
         self._is_closed = False
-        self._thread: threading.Thread | None = None
+        self._thread = LazyThread(self._run, "experiment-health")
 
     def health(self) -> Health:
         """Give the answer, if it comes at once; else the last one, unless that is too old."""
@@ -60,9 +60,8 @@ class HealthWatch:
 
     def _ask(self) -> None:
         """Put the question, and wait a moment for the answer; called under the lock."""
-        if self._thread is None:
-            self._thread = start_thread(self._run, "experiment-health")
-        if self._thread is None:  # the process ends: what was known is all there is
+        self._thread.start()
+        if not self._thread.is_there:  # the process ends: what was known is all there is
             return
         self._asked_at = time.monotonic()
         self._changed.notify_all()

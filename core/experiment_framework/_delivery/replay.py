@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from experiment_framework._delivery.suspicion import Suspicion, witness_among
-from experiment_framework._delivery.threads import start_thread
+from experiment_framework._delivery.threads import LazyThread
 from experiment_framework.errors import (
     DeliveryError,
     ExperimentError,
@@ -86,29 +85,27 @@ class Replay:
         self._suspicion = Suspicion()
         self._changed = spooling.changed
         self._is_stopping = False
-        self._thread: threading.Thread | None = None
+        self._thread = LazyThread(self._run, "experiment-replay")
 
     def start(self) -> None:
         """Start the thread, if it is not there; called with the lock held.
 
         At the end of the process none is started: a later process sends what waits.
         """
-        if self._thread is None and not self._is_stopping:
-            self._thread = start_thread(self._run, "experiment-replay")
+        if not self._is_stopping:
+            self._thread.start()
 
     def stop(self) -> None:
         """Send nothing more; wait a moment for the thread to end."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(5 * SLICE)
+        self._thread.join(5 * SLICE)
 
     @property
     def has_ended(self) -> bool:
         """Whether the thread will hand over nothing any more."""
-        return self._thread is None or not self._thread.is_alive()
+        return not self._thread.is_alive
 
     def tell_discarded(self, timeout: float) -> None:
         """Tell of records that were dropped from a full disk, as far as they can be read still."""
@@ -124,7 +121,7 @@ class Replay:
         while self._wait_until_behind():
             try:
                 is_through = self._send_next(most)
-            except Exception as error:  # noqa: BLE001  # a disk that fails to read may read again later
+            except BaseException as error:  # noqa: BLE001  # a disk that fails to read may read again later; SystemExit too: the thread lives on
                 self._log.report("replay", f"records could not be sent from disk: {error!r}")
                 is_through = False
             if is_through:
@@ -239,7 +236,7 @@ class Replay:
                 return True
             except DeliveryError:
                 return False
-            except Exception as error:  # noqa: BLE001  # a record that breaks the sink must not stop the others
+            except BaseException as error:  # noqa: BLE001  # a record that breaks the sink must not stop the others
                 self._drop(record, "backplane_failed", repr(error))
                 return True
             self._ledger.cell().accepted += 1

@@ -119,9 +119,12 @@ class Settlement:
 
     def delivered_all(self, records: Sequence[Record]) -> None:
         """Count records that are durable."""
-        if self._disk is not None:
-            self._disk.settled(records)
-        self._ledger.cell().delivered += len(records)
+        count = len(records)
+        try:
+            if self._disk is not None:
+                self._disk.settled(records)
+        finally:  # Ctrl-C: they have arrived all the same
+            self._ledger.cell().delivered += count
         if self._callbacks.wants_deliveries:
             for record in records:
                 self._callbacks.delivered(record)

@@ -62,6 +62,7 @@ class Spooling:
         self.returned = 0
         self.last_reason = ""
         self.under_way = UnderWay()
+        self._is_closed = False
         self._spool = spool
         self._lock = spool.lock
         self.changed = Condition(self._lock)
@@ -164,6 +165,8 @@ class Spooling:
                     self.returned += 1
                     if not self._spool.release(place):  # dropped meanwhile to make room
                         return False
+                elif self._is_closed and self.writes_ahead:
+                    return True  # it waits on disk since all was closed
                 elif self._keeps(record.event_type):
                     # What is with the backplane was published before all that waits on disk.
                     self._spool.append(record, before=True)
@@ -265,6 +268,7 @@ class Spooling:
         # What a way out that is closed has not given up is durable, if it has nothing left.
         has_fates = not self._reports_each and self._replay.has_ended and self._outlet.flush(0.0)
         with self._lock:
+            self._is_closed = True
             places = self.under_way.clear()
             if has_fates:
                 self._spool.acknowledge_all(places)

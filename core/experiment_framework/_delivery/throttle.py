@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from experiment_framework._delivery.log import INFO, WARNING, write_log
+
 __all__ = ["ThrottledLog"]
 
 
@@ -22,9 +24,7 @@ class ThrottledLog:
         self.start_anew()
         # Now, in the thread that makes a data plane: a fork while another one imports would lock
         # the child out of what is being imported.
-        import logging
-
-        self._logger = logging.getLogger("experiment_framework")
+        import logging  # noqa: F401  # as said above
 
     def start_anew(self) -> None:
         """Forget what was logged: in a forked child, which logs and counts for itself."""
@@ -44,8 +44,8 @@ class ThrottledLog:
         left_out = self._left_out.pop(kind, 0)
         if left_out:
             message += f" ({left_out} more since the last such warning)"
-        self._logger.warning(message, exc_info=error)
+        write_log(WARNING, message, error)
 
     def notice(self, message: str) -> None:
         """Log what an operator may want to know and need not act on."""
-        self._logger.info(message)
+        write_log(INFO, message)

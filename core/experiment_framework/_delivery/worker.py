@@ -14,7 +14,7 @@ from experiment_framework._delivery.fence import close_backplane, flush_backplan
 from experiment_framework._delivery.health_watch import HealthWatch
 from experiment_framework._delivery.retrying import Pacing
 from experiment_framework._delivery.splitting import Outcome, judge
-from experiment_framework._delivery.threads import start_thread
+from experiment_framework._delivery.threads import LazyThread
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DeliveryError, QueueFullError, RecordTooLargeError
 from experiment_framework.health import Health
@@ -78,7 +78,8 @@ class BatchWorker:
         self._pacing = Pacing(options.retry_backoff_ms / 1000, options.retry_backoff_max_ms / 1000)
         self._changed = threading.Condition(lock := threading.RLock())
         self._lock = lock
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a sink that writes may be interrupted by a flush
+        self._writer: int | None = None
         self._queue: deque[Record] = deque()
         self._bytes = 0
         self._arrivals: deque[float] = deque()  # of the queue's records
@@ -90,7 +91,7 @@ class BatchWorker:
         self._closed = False
         self._abandoned = False
         self._is_giving_back = False
-        self._thread: threading.Thread | None = None
+        self._thread = LazyThread(self._run, "experiment-batches")
         self._trouble: str | None = None
 
     def publish(self, record: Record) -> None:
@@ -118,8 +119,7 @@ class BatchWorker:
         self._arrivals.append(time.monotonic())
         queue.append(record)
         self._bytes = held + size
-        if self._thread is None:
-            self._thread = start_thread(self._run, "experiment-batches")
+        self._thread.start()
         if not waiting:
             if self._batch is None:
                 self._changed.notify_all()
@@ -248,12 +248,25 @@ class BatchWorker:
         if not self._writing.acquire(timeout=timeout):
             return
         try:
+            if not self._is_written_here:
+                self._write_next()
+        finally:
+            self._writing.release()
+
+    def _write_next(self) -> None:
+        self._writer = threading.get_ident()
+        try:
             batch = self._next_batch()
             piece = () if batch is None else batch.piece
             if batch is not None and piece:
                 self._settle(batch, judge(piece, self._write(piece)), len(piece))
         finally:
-            self._writing.release()
+            self._writer = None
+
+    @property
+    def _is_written_here(self) -> bool:
+        """Whether this very thread writes: what that runs would wait for itself."""
+        return self._writer == threading.get_ident()
 
     def _next_batch(self) -> Batch | None:
         """Give the batch on its way; otherwise cut the next one."""
@@ -272,9 +285,10 @@ class BatchWorker:
         self._writing_since = time.monotonic()
         try:
             self._write_batch(piece)
-        except BaseException as error:  # a sink may raise anything, SystemExit too
-            if isinstance(error, KeyboardInterrupt) and not self._is_own_thread():
-                raise
+        except BaseException as error:
+            # A sink may raise anything, SystemExit too: the thread lives on.
+            if isinstance(error, KeyboardInterrupt) and not self._thread.is_current:
+                raise  # Ctrl-C, in a thread that flushes or closes
             return error
         finally:
             self._writing_since = None
@@ -348,13 +362,14 @@ class BatchWorker:
             return left
 
     def _wait_until_empty(self, deadline: float) -> None:
-        thread = self._thread
-        if thread is None or not thread.is_alive():
+        if self._is_written_here:
+            return
+        if not self._thread.is_alive:
             self._work_until(deadline)
         with self._changed:
             while self._queue or self._batch is not None:
                 left = deadline - time.monotonic()
-                if left <= 0 or self._is_own_thread():
+                if left <= 0:
                     return
                 self._changed.wait(min(left, _SLICE))
 
@@ -370,9 +385,6 @@ class BatchWorker:
                     self._changed.wait(min(pause, left, _SLICE))
                     continue
             self._step(left)
-
-    def _is_own_thread(self) -> bool:
-        return self._thread is threading.current_thread()
 
 
 def _age(now: float, moment: float | None) -> float | None:

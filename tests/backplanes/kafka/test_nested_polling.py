@@ -113,6 +113,19 @@ signal.signal(signal.SIGALRM, lambda *_: publish_and_flush())
         "start": "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.002)",
         "stop": "signal.setitimer(signal.ITIMER_REAL, 0)",
     },
+    "a-storm-of-signals-while-fates-are-waited-for": {
+        "before": """
+signal.signal(signal.SIGALRM, lambda *_: publish_and_flush())
+""",
+        "start": "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)",
+        "each": """
+    if not number % 20:
+        receipt = plane.publish_and_wait(event, 20)
+        assert receipt.status == "delivered", receipt
+        sent += 1
+""",
+        "stop": "signal.setitimer(signal.ITIMER_REAL, 0)",
+    },
     "a-storm-of-signals-while-a-client-is-replaced": {
         "before": """
 import ctypes, confluent_kafka, pathlib
@@ -171,11 +184,29 @@ signal.signal(signal.SIGALRM, lambda *_: publish_and_flush())
 }
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_publishing_and_flushing_is_safe_from_everywhere(kafka: EmbeddedKafka, scene: str) -> None:
-    blanks = dict.fromkeys(("before", "arguments", "start", "each", "stop"), "")
+WAYS = {
+    "all": "on_delivery=lambda report: None",
+    "failures": "",
+}
+"""What makes the client report each delivery, or failures only."""
+
+
+@pytest.mark.parametrize(
+    ("scene", "reports"),
+    [
+        (name, reports)
+        for name, scene in SCENES.items()
+        for reports in WAYS
+        if reports == "all" or "arguments" not in scene
+    ],
+)
+def test_publishing_and_flushing_is_safe_from_everywhere(
+    kafka: EmbeddedKafka, scene: str, reports: str
+) -> None:
+    blanks = dict.fromkeys(("before", "start", "each", "stop"), "")
     program = PROGRAM
-    for name, text in (blanks | {"config": "{}"} | SCENES[scene]).items():
+    blanks |= {"config": "{}", "arguments": WAYS[reports]}
+    for name, text in (blanks | SCENES[scene]).items():
         program = program.replace("{" + name + "}", text)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), kafka.bootstrap_servers],

@@ -1,15 +1,29 @@
 from __future__ import annotations
 
+import itertools
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import pytest
-from experiment_framework import DataPlane, DataPlaneOptions, DeliveryReport, Exposure
+from accounts import is_balanced
+from experiment_framework import (
+    DataPlane,
+    DataPlaneOptions,
+    DeliveryReport,
+    EventError,
+    Exposure,
+)
 from experiment_framework._delivery import ThrottledLog
 from experiment_framework._delivery.callbacks import MOST_WAITING, Callbacks
+from experiment_framework.dataplane_options import FailureMode, SpoolOptions
 from experiment_framework.envelope import Envelope, encode
-from experiment_framework.plugin import Record
-from sinks import BatchSink, Control
+from experiment_framework.plugin import Phase, Record, Step
+from sinks import BatchSink, Control, NoOptions
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -151,3 +165,105 @@ def test_a_callback_that_tries_to_end_its_thread_costs_one_call(
         plane.flush(5)
     assert len(told) == 3
     assert plane.stats().callback_errors == 1
+
+
+def test_a_callback_that_raises_ctrl_c_costs_one_call_too(
+    sink: BatchSink, exposure: Exposure
+) -> None:
+    told = []
+
+    def on_delivery(report: DeliveryReport) -> None:
+        told.append(report)
+        raise KeyboardInterrupt
+
+    with DataPlane(sink, on_delivery=on_delivery) as plane:
+        for _ in range(3):
+            plane.publish(exposure)
+        plane.flush(5)
+    assert len(told) == plane.stats().callback_errors == 3
+
+
+def test_a_callback_that_closes_while_somebody_closes_does_not_hold_that_up(
+    sink: BatchSink, exposure: Exposure
+) -> None:
+    closing = threading.Event()
+    results = []
+
+    def close_too(_report: DeliveryReport) -> None:
+        closing.wait(10)
+        wait_until(lambda: plane._closed, timeout=10, what="the close of the main thread")
+        results.append(plane.close(60))
+
+    plane = DataPlane(sink, on_delivery=close_too)
+    plane.publish(exposure)
+    closing.set()
+    began = time.monotonic()
+    plane.close(30)
+    assert time.monotonic() - began < 20
+    assert [result.delivered for result in results] == [1]
+
+
+class Failing(Step[NoOptions]):
+    """Raises at every other event."""
+
+    phase = Phase.ENRICH
+
+    def __init__(self) -> None:
+        super().__init__(NoOptions())
+        self._turns = itertools.cycle([True, False])
+
+    def apply(self, envelope: Envelope) -> Envelope:
+        if next(self._turns):
+            raise ValueError("bug")
+        return envelope
+
+
+@pytest.mark.parametrize("mode", ["drop", "block", "spool"])
+@pytest.mark.parametrize("when_full", ["reject", "dropOldest"])
+def test_the_calls_of_on_drop_and_those_that_were_left_out_are_all_drops(
+    sink: BatchSink,
+    control: Control,
+    exposure: Exposure,
+    tmp_path: Path,
+    mode: FailureMode,
+    when_full: Literal["reject", "dropOldest"],
+) -> None:
+    told: Counter[str] = Counter()
+
+    def on_drop(_record: Record, reason: str) -> None:
+        told[reason] += 1
+
+    control.hold()
+    spool = SpoolOptions(directory=tmp_path, max_bytes=1024 * 1024, when_full=when_full)
+    options = DataPlaneOptions(
+        failure_mode=mode,
+        block_timeout_ms=1,
+        max_queue_size=10,
+        spool=spool if mode == "spool" else None,
+    )
+    plane = DataPlane(sink, options, steps=[Failing()], on_drop=on_drop)
+    count = 8000 if mode == "spool" else 100
+    for _ in range(count):
+        plane.publish(exposure)
+    with pytest.raises(EventError):
+        plane.publish("no event")  # type: ignore[arg-type]  # that is the mistake
+    for segment in tmp_path.glob("*/*.segment"):
+        damage(segment)
+    control.release()
+    plane.close(20)
+    plane.publish(exposure)
+    plane.publish(exposure)
+    stats = plane.stats()
+    assert stats.dropped["step_failed"] == count // 2 + 1
+    assert told.total() + stats.callbacks_skipped == stats.dropped_total
+    assert all(told[reason] <= counted for reason, counted in stats.dropped.items())
+    assert is_balanced(stats)
+
+
+def damage(segment: Path) -> None:
+    """Flip the bytes in the middle of a file."""
+    with segment.open("r+b") as file:
+        file.seek(segment.stat().st_size // 2)
+        piece = file.read(20)
+        file.seek(-len(piece), 1)
+        file.write(bytes(byte ^ 0xFF for byte in piece))

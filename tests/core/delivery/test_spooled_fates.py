@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import pytest
 from accounts import is_balanced
 from experiment_framework import DataPlane, DataPlaneOptions, Exposure
+from experiment_framework._delivery.spooling import Spooling
 from experiment_framework.dataplane_options import SpoolOptions
 from experiment_framework.plugin import Record
 from sinks import BatchSink, Control, SelfQueueing
@@ -121,3 +123,58 @@ def test_a_good_record_before_a_bad_one_arrives(exposure: Exposure, tmp_path: Pa
     plane.publish(bad)
     wait_until(lambda: plane.stats().delivered == 1, timeout=20, what="the good one")
     assert plane.close(0.0).spooled == 1
+
+
+def test_what_is_written_ahead_while_all_is_closed_waits_on_disk(
+    exposure: Exposure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane = plane_on(Client(), tmp_path, mode="writeAhead")
+    really_write = Spooling.write_ahead
+
+    def write_and_be_overtaken(spooling: Spooling, record: Record) -> bool:
+        is_next = really_write(spooling, record)
+        closing = threading.Thread(target=plane.close, args=(0.0,))
+        closing.start()
+        closing.join()
+        return is_next
+
+    monkeypatch.setattr(Spooling, "write_ahead", write_and_be_overtaken)
+    receipt = plane.publish(exposure)
+    stats = plane.stats()
+    assert receipt.status == "spooled"
+    assert (stats.spooled, stats.dropped) == (1, {})
+    assert is_balanced(stats)
+    later = plane_on(Client(), tmp_path, mode="writeAhead")
+    assert later.stats().recovered == 1
+    later.close(0.0)
+
+
+def test_a_way_out_that_exits_does_not_end_the_replay(exposure: Exposure, tmp_path: Path) -> None:
+    class Exiting(Client):
+        """Has no room at first, and then tries to end the thread that calls it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._calls = 0
+
+        def publish(self, record: Record) -> None:
+            self._calls += 1
+            if self._calls == 2:
+                raise SystemExit
+            super().publish(record)
+
+    client = Exiting()
+    plane = plane_on(client, tmp_path, mode="overflow")
+    client._full = lambda: client._calls < 2
+    for _ in range(3):
+        plane.publish(exposure)
+    arrived: list[Record] = []
+
+    def deliver() -> bool:
+        if client._queue:
+            arrived.append(client._deliver_first())
+        return len(arrived) == 2
+
+    wait_until(deliver, timeout=20, what="those behind it")
+    assert plane.stats().dropped == {"backplane_failed": 1}
+    assert plane.close(1).delivered == 2

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
-from experiment_framework import DataPlane, Exposure
-from experiment_framework._delivery import worker
+from experiment_framework import DataPlane, DataPlaneOptions, Exposure
+from experiment_framework._delivery import refuse_threads, worker
 from experiment_framework.plugin import Record
 from sinks import BatchSink, Control
 from waiting import wait_until
@@ -232,3 +233,40 @@ def test_a_queue_that_fills_is_told(
     assert health.details["queueFill"] == pytest.approx(0.9)
     assert "the queue is 90% full" in health.reasons
     control.release()
+
+
+def test_a_sink_that_is_interrupted_by_a_flush_while_close_writes_does_not_wait_for_itself(
+    exposure: Exposure,
+) -> None:
+    class Interrupted(BatchSink):
+        """A signal handler, or a log handler, publishes and flushes while it writes."""
+
+        def write_batch(self, records: Sequence[Record]) -> None:
+            super().write_batch(records)
+            if len(self._batches) == 1:
+                plane.publish(exposure)
+                plane.flush(30)
+
+    sink = Interrupted()
+    plane = DataPlane(sink, DataPlaneOptions(batch_size=1))
+    refuse_threads(refuse=True)
+    try:
+        plane.publish(exposure)
+        plane.publish(exposure)
+        began = time.monotonic()
+        assert plane.flush(30).delivered == 3
+        assert time.monotonic() - began < 20
+    finally:
+        refuse_threads(refuse=False)
+    plane.close(5)
+
+
+def test_a_sink_that_raises_ctrl_c_on_its_thread_costs_one_batch(
+    sink: BatchSink, control: Control, exposure: Exposure
+) -> None:
+    control.fail_next(KeyboardInterrupt())
+    plane = DataPlane(sink, DataPlaneOptions(batch_size=1, retry_deadline_ms=0))
+    for _ in range(3):
+        plane.publish(exposure)
+    result = plane.close(5)
+    assert (result.delivered, result.failed, result.pending) == (2, 1, 0)

@@ -123,14 +123,13 @@ class Durability:
 
     def _delete(self, finished: list[Segment]) -> None:
         own = self._folder.path
-        while finished:
-            segment = finished[-1]
+        # The oldest first: what a kill in between leaves to be repeated is the end of it.
+        for position, segment in enumerate(finished):
             try:
                 segment.delete()
             except OSError:
-                self._segments.give_back(finished)
+                self._segments.give_back(finished[position:])
                 raise
-            finished.pop()
             if segment.path.parent != own:
                 remove_empty(segment.path.parent)
 
