@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -50,16 +49,12 @@ class CopySource:
     def _read(self, query: Query) -> Iterator[Stored]:
         place = self._mark.place
         if self._mark.positions or place is None:
-            yield from self._given(replace(query, after=dict(self._mark.positions) or None))
+            yield from self._plane.read(replace(query, after=dict(self._mark.positions) or None))
             return
         is_beyond = False
-        for stored in self._given(query):
+        for stored in self._plane.read(query):
             if is_beyond:
                 yield stored
             is_beyond = is_beyond or stored.place == place
         if not is_beyond:  # it is gone: rather everything again than too little
-            yield from self._given(query)
-
-    def _given(self, query: Query) -> Iterator[Stored]:
-        with closing(cast("Generator[Stored]", self._plane.read(query))) as records:
-            yield from records
+            yield from self._plane.read(query)

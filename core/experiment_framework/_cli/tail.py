@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import closing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -22,6 +22,8 @@ from experiment_framework.plugin.backplane import Query, Stored
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from experiment_framework.dataplane import DataPlane
 
 __all__ = ["command"]
 
@@ -55,7 +57,7 @@ def command(
     show = _show_json if as_json else _Lines().show
     notes = errors()
     with open_plane(config, notes=notes) as plane:
-        records = cast("Generator[Stored]", plane.read(wanted))
+        records = _records(plane, wanted)
         if wanted.follow and console().is_terminal:
             notes.print("following; Ctrl-C stops", style="dim")
         count = 0
@@ -64,6 +66,11 @@ def command(
                 show(stored)
     if not count:
         notes.print("there are no such events", style="dim")
+
+
+def _records(plane: DataPlane, query: Query) -> Generator[Stored]:
+    """Read, and end the reading when this is closed, where it can be ended."""
+    yield from plane.read(query)
 
 
 def _show_json(stored: Stored) -> None:

@@ -130,3 +130,32 @@ def test_reading_from_a_broker_that_never_answers_ends_with_an_error(
     with pytest.raises(DeliveryError, match=r"unreachable|timed_out"):
         opened(brokers=[black_hole]).read(Query())
     assert time.monotonic() - started < 5
+
+
+def test_a_read_goes_on_in_each_partition_where_one_was(
+    backplane: KafkaBackplane, record: Make
+) -> None:
+    some = [record(number) for number in range(100)]
+    publish(backplane, some)
+    stored = list(backplane.read(Query()))
+    positions = [each.position for each in stored if each.position is not None]
+    for seen in (0, 1, 50, 99, 100):
+        rest = read(backplane, after=dict(positions[:seen]), from_start=False)
+        assert sorted(rest) == sorted(each.body for each in stored[seen:])
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start(
+    backplane: KafkaBackplane, record: Make, topic: str
+) -> None:
+    publish(backplane, [record(number) for number in range(10)])
+    after = {f"{topic}[{partition}]": "1000" for partition in range(20)}
+    assert len(read(backplane, after=after)) == 10
+
+
+def test_a_follower_goes_on_where_a_read_was(backplane: KafkaBackplane, record: Make) -> None:
+    publish(backplane, [record(number) for number in range(10)])
+    stored = list(backplane.read(Query()))
+    after = dict(each.position for each in stored if each.position is not None)
+    new = record(10)
+    publish(backplane, [new])
+    assert read(backplane, after=after, follow=True, idle_timeout=3) == [new.body]

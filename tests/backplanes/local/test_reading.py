@@ -248,3 +248,32 @@ def test_a_reader_that_is_given_up_leaves_no_file_open(
         half_read = backplane.read(Query())
         next(half_read)
         del half_read
+
+
+def test_a_read_goes_on_in_each_file_behind_the_line_where_one_was(
+    open_file: OpenFile, records: Records
+) -> None:
+    backplane = open_file(rotate_bytes=1000, compression="gzip")
+    written = records(30)
+    for one in written:
+        backplane.write_batch([one])
+    stored = list(backplane.read(Query()))
+    positions = [item.position for item in stored if item.position is not None]
+    assert len(positions) == len(written)
+    assert len({part for part, _ in positions}) > 5
+
+    for seen in (1, 2, 15, 29, 30):
+        rest = backplane.read(Query(after=dict(positions[:seen]), from_start=False))
+        assert [item.body for item in rest] == [record.body for record in written[seen:]]
+
+
+def test_two_files_that_begin_with_the_same_line_are_told_apart(
+    open_file: OpenFile, records: Records
+) -> None:
+    backplane = open_file(rotate_bytes=1)
+    (one,) = records(1)
+    for _ in range(3):
+        backplane.write_batch([one])
+    first, *_ = backplane.read(Query())
+    assert first.position is not None
+    assert len(list(backplane.read(Query(after=dict([first.position]))))) == 2

@@ -276,3 +276,11 @@ class IgnoresTheQuery(Good):
     def read(self, query: Query) -> Iterator[Stored]:
         for body in getattr(self, "_sent", []):
             yield Stored(body=body, place="here")
+
+
+class GoesOnTooLate(IgnoresTheQuery):
+    def read(self, query: Query) -> Iterator[Stored]:
+        first = int((query.after or {}).get("", 0))
+        for number, body in enumerate(getattr(self, "_sent", []), 1):
+            if (number > first + 1 or not first) and query.matches(Record.from_body(body)):
+                yield Stored(body=body, place=f"{number}", position=("", str(number)))

@@ -56,6 +56,7 @@ FAULTS = {
     "TakesItsTimeToClose": ("close_keeps_to_its_time", "did not return within"),
     "ShowsItsPassword": ("health_shows_no_secret", "the secret of `password` is shown"),
     "IgnoresTheQuery": ("what_is_read_can_be_filtered", "AssertionError"),
+    "GoesOnTooLate": ("goes_on_where_an_earlier_one_was", "AssertionError"),
 }
 """Each fault, the test that has to find it, and what that test says."""
 

@@ -49,6 +49,18 @@ class ReadingCases:
         assert stored
         assert all(each.place for each in stored)
 
+    def test_a_read_goes_on_where_an_earlier_one_was(self, harness: Harness) -> None:
+        plane = _readable(harness)
+        ids = harness.deliver(plane, [harness.event(key=number % 3) for number in range(20)])
+        stored = harness.within(2 * harness.patience, "read", lambda: list(plane.read(Query())))
+        if any(each.position is None for each in stored):
+            pytest.skip("it gives no positions")
+        seen = stored[: len(stored) // 2]
+        after = dict(each.position for each in seen if each.position is not None)
+        missing = set(ids) - {decode(each.body).event_id for each in seen}
+        assert missing <= set(_read(harness, plane, Query(after=after)))
+        assert set(ids) <= set(_read(harness, plane, Query(after={}, from_start=False)))
+
     def test_to_provision_again_changes_nothing(self, harness: Harness) -> None:
         plane = harness.plane()
         if plane.hooks.provision is None:
