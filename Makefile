@@ -7,13 +7,16 @@ export UV
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint bench docs constraints setup
+.PHONY: help demo swap test chaos lint bench docs constraints setup
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## simulate an A/B test on an embedded Kafka and read it back
 	@$(UV) run --no-default-groups --extra all experiment demo $(ARGS)
+
+swap: setup ## run one program on every backplane, and compare what arrived
+	@PYTHONPATH=tests/support:tests/broker $(UV) run --no-sync python tests/support/swap_matrix.py
 
 test: setup ## run all tests (those on the real Apache Kafka need Java 17 and Maven)
 	@$(UV) run --no-sync pytest $(ARGS)

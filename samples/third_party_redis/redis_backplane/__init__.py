@@ -44,6 +44,8 @@ class RedisBackplane(Backplane[RedisOptions]):
         self._redis.close()
 
     def read(self, query: Query) -> Iterator[Stored]:
+        if query.after is not None:
+            return self._read(query, query.after.get("", "0").encode())
         newest = self._redis.xrevrange(self.options.stream, count=1)
         return self._read(query, newest[0][0] if newest and not query.from_start else b"0")
 
@@ -52,8 +54,9 @@ class RedisBackplane(Backplane[RedisOptions]):
         while True:
             found = self._redis.xread({stream: last}, 500, 100 if query.follow else None)
             for last, fields in found[0][1] if found else ():
-                if query.matches(Record.from_body(fields[b"envelope"])):
-                    yield Stored(body=fields[b"envelope"], place=f"{stream}/{last.decode()}")
+                body, entry = fields[b"envelope"], last.decode()
+                if query.matches(Record.from_body(body)):
+                    yield Stored(body=body, place=f"{stream}/{entry}", position=("", entry))
                     since = time.monotonic()
             waited = time.monotonic() - since
             is_idle = query.idle_timeout is not None and waited > query.idle_timeout
