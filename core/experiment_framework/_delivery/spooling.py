@@ -208,7 +208,7 @@ class Spooling:
 
     def waiting(self) -> int:
         """Count the records on disk that are not handed over."""
-        return max(self._spool.depth - len(self.under_way), 0)
+        return self._spool.waiting
 
     def lost(self) -> dict[str, int]:
         """Count the records that the disk lost, by reason."""

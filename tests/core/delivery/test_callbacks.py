@@ -238,6 +238,7 @@ def test_the_calls_of_on_drop_and_those_that_were_left_out_are_all_drops(
     options = DataPlaneOptions(
         failure_mode=mode,
         block_timeout_ms=1,
+        flush_interval_ms=1,
         max_queue_size=10,
         spool=spool if mode == "spool" else None,
     )

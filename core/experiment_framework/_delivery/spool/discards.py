@@ -9,11 +9,13 @@ from contextlib import suppress
 from typing import Final
 
 from experiment_framework._delivery.spool.frames import Frame, frames
-from experiment_framework._delivery.spool.segment import WAITING, Segment
+from experiment_framework._delivery.spool.segment import RETURNED, WAITING, Segment
 from experiment_framework.envelope import Record
 from experiment_framework.errors import DecodeError
 
 __all__ = ["Discards"]
+
+_NOBODY_HAS: Final = frozenset({bytes([WAITING]), bytes([RETURNED])})
 
 _MOST_FILES: Final = 2
 """How many dropped segments still take room on the disk until they are read."""
@@ -35,7 +37,7 @@ class Discards:
     def add(self, segment: Segment) -> None:
         """Count the records of a segment that wait, and keep them readable."""
         states = segment.states()
-        waiting = states.count(WAITING)
+        waiting = states.count(WAITING) + states.count(RETURNED)
         self.count += waiting
         if not waiting:
             return
@@ -80,7 +82,7 @@ class _File:
 
     def _read(self, end: int, states: bytes) -> Iterator[Record]:
         for item in frames(self._descriptor, 0, end):
-            if isinstance(item, Frame) and states[item.index : item.index + 1] == b"\0":
+            if isinstance(item, Frame) and states[item.index : item.index + 1] in _NOBODY_HAS:
                 with suppress(DecodeError):
                     yield Record.from_body(item.body)
 

@@ -123,7 +123,7 @@ class Durability:
 
     def _delete(self, finished: list[Segment]) -> None:
         own = self._folder.path
-        # The oldest first: what a kill in between leaves to be repeated is the end of it.
+        # The oldest first: what a kill leaves to be repeated is the end of what was sent.
         for position, segment in enumerate(finished):
             try:
                 segment.delete()

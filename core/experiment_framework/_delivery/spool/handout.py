@@ -78,8 +78,8 @@ class HandOut:
             if self._is_busy:
                 return []
             self._is_busy = True
+        batch: list[tuple[Place, Record]] = []
         try:
-            batch: list[tuple[Place, Record]] = []
             while len(batch) < most:
                 segment = self._current()
                 if self._returned and (
@@ -91,7 +91,10 @@ class HandOut:
                 else:
                     break
         except OSError as error:
-            raise self._trouble.note(error) from error
+            trouble = self._trouble.note(error)
+            if not batch:
+                raise trouble from error
+            return batch  # nobody else would be given what is in it; the next call says why
         else:
             return batch
         finally:
@@ -120,13 +123,19 @@ class HandOut:
         with self._lock:
             place = heappop(self._returned)
             segment = self._segments.by_serial.get(place.serial)
-        if segment is None:
-            return []
+            if segment is None or not segment.hand_out(place.index):
+                return []
         try:
-            descriptor = os.open(segment.path, os.O_RDONLY)
+            return self._read_again(segment, place)
         except FileNotFoundError:
             self._lose(segment, place)
             return []
+        except OSError:
+            self.release(place)
+            raise
+
+    def _read_again(self, segment: Segment, place: Place) -> list[tuple[Place, Record]]:
+        descriptor = os.open(segment.path, os.O_RDONLY)
         try:
             frame = _frame_at(descriptor, place)
             if frame is not None:
@@ -169,6 +178,8 @@ class HandOut:
             segment = unread[position]
             if segment.writing or segment.read_to < segment.end:
                 return segment
+            if self._segments.tally.waiting and segment.has_unreadable():
+                self._segments.retire(segment)  # nobody would wait for them any more
             if segment.is_sealed:
                 unread.pop(position)
                 self.corrupt += segment.write_off()

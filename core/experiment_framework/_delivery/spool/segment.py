@@ -14,13 +14,16 @@ from experiment_framework._delivery.spool.frames import HEADER_BYTES, frame_of
 from experiment_framework._delivery.spool.recovery import recover
 from experiment_framework._delivery.spool.state import DONE, StoredState, write_state
 
-__all__ = ["PASSED", "WAITING", "Place", "Segment", "Tally"]
+__all__ = ["PASSED", "RETURNED", "WAITING", "Place", "Segment", "Tally"]
 
 WAITING: Final = 0
 HANDED_OUT: Final = 1
 PASSED: Final = 3
 """With its caller from the beginning: it never waited."""
+RETURNED: Final = 4
+"""Given back by its caller: it waits again, before all that was not handed out yet."""
 
+_NOBODY_HAS: Final = frozenset({WAITING, RETURNED})
 _AS_STORED: Final = bytes(DONE if state == DONE else WAITING for state in range(256))
 _GROWTH: Final = 4096
 _SPARE: Final = 64
@@ -46,14 +49,18 @@ class Tally:
 
     Attributes:
         depth: Records that are not acknowledged.
+        waiting: Those of them that nobody has.
+        recovered: Records that were adopted.
         bytes: The size of all segments.
         max_bytes: What that may be at most.
     """
 
-    __slots__ = ("bytes", "depth", "max_bytes")
+    __slots__ = ("bytes", "depth", "max_bytes", "recovered", "waiting")
 
     def __init__(self, max_bytes: int) -> None:
         self.depth = 0
+        self.waiting = 0
+        self.recovered = 0
         self.bytes = 0
         self.max_bytes = max_bytes
 
@@ -123,7 +130,9 @@ class Segment:
         segment.is_sealed = True
         segment._watermark = stored.watermark
         segment._packed = zlib.compress(bytes([DONE]) * stored.watermark + stored.states, 1)
+        tally.recovered += segment.pending  # first: none that waits has come from nowhere
         tally.depth += segment.pending
+        tally.waiting += segment.pending
         tally.bytes += segment.end
         return segment
 
@@ -153,6 +162,7 @@ class Segment:
         self.writing += 1
         self.pending += 1
         tally.depth += 1
+        tally.waiting += state == WAITING
         tally.bytes = total
         if state == PASSED and self.read_to == offset:
             # Nothing is left to hand out before it, nor is this.
@@ -173,18 +183,20 @@ class Segment:
     def hand_out(self, index: int) -> bool:
         """Note that a record is with a caller from now on; False where it does not wait."""
         self._load()
-        if index >= self.count or self._states[index] != WAITING:
+        if index >= self.count or self._states[index] not in _NOBODY_HAS:
             return False
         self._states[index] = HANDED_OUT
+        self._tally.waiting -= 1
         return True
 
     def give_back(self, place: Place) -> bool:
         """Note that a record is to be handed out again; False where it is done."""
         self._load()
         state = self._states[place.index]
-        if state == PASSED:
+        if state in {HANDED_OUT, PASSED}:
             was_read = place.offset < self.read_to
-            self._states[place.index] = HANDED_OUT if was_read else WAITING
+            self._states[place.index] = RETURNED if was_read else WAITING
+            self._tally.waiting += 1
         return state != DONE
 
     def finish(self, index: int) -> bool:
@@ -192,13 +204,20 @@ class Segment:
         if self._packed is not None:
             self._load()
         states, tally = self._states, self._tally
-        if states[index] == DONE:
+        state = states[index]
+        if state == DONE:
             return False
         states[index] = DONE
         self.pending -= 1
         tally.depth -= 1
+        tally.waiting -= state == WAITING or state == RETURNED  # noqa: PLR1714  # half the time of a set
         self.is_changed = True
         return True
+
+    def has_unreadable(self) -> bool:
+        """Whether anything waits still where all that could be read was handed out."""
+        self._load()
+        return self._states.count(WAITING, 0, self.count) > 0
 
     def write_off(self) -> int:
         """Finish what still waits after all of a sealed segment was read: it cannot be read.
@@ -213,6 +232,7 @@ class Segment:
         self._states = self._states.replace(bytes([WAITING]), bytes([DONE]))
         self.pending -= lost
         self._tally.depth -= lost
+        self._tally.waiting -= lost
         self.is_changed = True
         return lost
 
@@ -259,11 +279,20 @@ class Segment:
         """Take what is left in it out of the sums."""
         tally = self._tally
         tally.depth -= self.pending
+        tally.waiting -= self.waiting()
         tally.bytes -= self.end
         self.pending = 0
 
+    def waiting(self) -> int:
+        """Count the records that nobody has."""
+        if not self.pending:
+            return 0
+        self._load()
+        states = self._states
+        return states.count(WAITING, 0, self.count) + states.count(RETURNED, 0, self.count)
+
     def states(self) -> bytes:
-        """Give the state of each record: `WAITING` for those that nobody has."""
+        """Give the state of each record: `WAITING` or `RETURNED` for those that nobody has."""
         self._load()
         return bytes(self._states[: self.count])
 

@@ -264,8 +264,9 @@ class Segments:
         """Let go of a segment although records are left in it."""
         self.retire(segment)
         if self._remove(segment):
-            self._discards.add(segment)
+            # First: in no moment a record is counted both as waiting and as dropped.
             self._finish(segment)
+            self._discards.add(segment)
 
     def _add(self, segment: Segment) -> None:
         self.by_serial[segment.serial] = segment

@@ -43,8 +43,6 @@ class Spool:
 
     Attributes:
         directory: The declared folder.
-        recovered: How many records of processes that died were taken over; what turns out to be
-            corrupt of them is among them.
         lock: Held over several calls, it makes them one; another one in a forked child.
 
     Args:
@@ -77,7 +75,6 @@ class Spool:
 
     def _start_empty(self) -> None:
         self.lock = RLock()
-        self.recovered = 0
         self._trouble = Trouble(self.directory)
         self._discards = Discards()
         self._segments = Segments(self._folder, self._trouble, self._discards, self._policy)
@@ -108,8 +105,6 @@ class Spool:
         for path in self._folder.adopt():
             with self.lock:
                 recovered += self._segments.adopt(path)
-        with self.lock:
-            self.recovered += recovered
         return recovered
 
     def append(self, record: Record, *, passed: bool = False, before: bool = False) -> Place:
@@ -248,6 +243,16 @@ class Spool:
     def depth(self) -> int:
         """How many records are not acknowledged, those that were handed out among them."""
         return self._segments.tally.depth
+
+    @property
+    def waiting(self) -> int:
+        """How many of these nobody has."""
+        return self._segments.tally.waiting
+
+    @property
+    def recovered(self) -> int:
+        """How many records of processes that died were taken over, corrupt ones among them."""
+        return self._segments.tally.recovered
 
     @property
     def bytes(self) -> int:

@@ -240,3 +240,19 @@ def forget(spool: Spool) -> None:
 
 def _fields(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def test_a_damaged_record_of_a_file_that_is_appended_to_keeps_nobody_waiting(
+    make_spool: MakeSpool, make_record: MakeRecord
+) -> None:
+    spool = make_spool()
+    places = [spool.append(make_record(number)) for number in range(5)]
+    [segment] = spool.directory.glob("*/*.segment")
+    with segment.open("r+b") as file:
+        file.seek(places[2].offset + 20)
+        file.write(b"\xff" * 8)
+    assert len(spool.next_batch(10)) == 4
+    assert spool.next_batch(10) == []
+    assert (spool.waiting, spool.corrupt) == (0, 1)
+    spool.append(make_record(5))
+    assert [record.event_id for _, record in spool.next_batch(10)] == ["5"]

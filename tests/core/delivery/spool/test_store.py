@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import threading
 from collections.abc import Callable
@@ -184,6 +186,75 @@ def test_a_record_that_a_caller_has_is_not_counted_as_dropped(
     assert not spool.release(place)
     assert not spool.acknowledge(place)
     assert spool.discarded + spool.depth == number - 1
+
+
+@pytest.mark.parametrize("passed", [False, True])
+def test_a_record_that_was_given_back_and_then_dropped_is_counted_and_told(
+    make_spool: MakeSpool, make_record: MakeRecord, passed: bool
+) -> None:
+    spool = make_spool(max_bytes=65536, when_full="dropOldest")
+    places = [spool.append(make_record(number), passed=passed) for number in range(3)]
+    if not passed:
+        spool.next_batch(3)
+    assert all(spool.release(place) for place in places)
+    number = 3
+    while not spool.discarded:
+        spool.append(make_record(number))
+        number += 1
+    assert spool.discarded + spool.depth == number
+    told = [int(record.event_id) for record in spool.take_discarded(10_000)]
+    assert told == list(range(spool.discarded))
+    assert spool.next_batch(1)[0][1].event_id == str(spool.discarded)
+
+
+def test_what_waits_is_what_nobody_has(make_spool: MakeSpool, make_record: MakeRecord) -> None:
+    spool = make_spool(max_bytes=65536, when_full="dropOldest")
+    passed = [spool.append(make_record(number), passed=True) for number in range(10)]
+    for number in range(10, 20):
+        spool.append(make_record(number))
+    assert spool.waiting == 10
+    handed_out = [place for place, _ in spool.next_batch(4)]
+    assert spool.waiting == 6
+    spool.release(handed_out[0])
+    spool.release(passed[0])
+    assert spool.waiting == 8
+    spool.acknowledge_all([handed_out[0], handed_out[1], passed[1]])
+    assert spool.waiting == 7
+    while not spool.discarded:
+        spool.append(make_record(0))
+    assert spool.waiting == spool.depth == len(spool.next_batch(10_000))
+    assert spool.waiting == 0
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_file_that_cannot_be_opened_now_costs_no_record(
+    make_spool: MakeSpool,
+    make_record: MakeRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    others: int,
+) -> None:
+    spool = make_spool(segment_bytes=1)
+    places = [spool.append(make_record(number)) for number in range(3)]
+    spool.next_batch(3)
+    for place in places:
+        spool.release(place)
+    real, opened = os.open, []
+
+    def open_few(path: str, *arguments: int) -> int:
+        if str(path).endswith(".segment"):
+            opened.append(path)
+            if len(opened) > others:
+                raise OSError(errno.EMFILE, "too many open files")
+        return real(path, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", open_few)
+        if others:
+            assert len(spool.next_batch(3)) == others
+        else:
+            with pytest.raises(SpoolError, match="too many open files"):
+                spool.next_batch(3)
+    assert len(spool.next_batch(3)) == 3 - others
 
 
 def test_a_record_that_can_never_fit_is_refused_as_too_large(
