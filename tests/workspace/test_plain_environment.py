@@ -65,6 +65,7 @@ def test_every_plugin_is_found_and_can_be_loaded(plain_python: Path, tmp_path: P
     assert done.returncode == 0, done.stdout + done.stderr
     reports = json.loads(done.stdout)
     assert {report["name"]: report["status"] for report in reports} == {
+        "composite": "loaded",
         "file": "loaded",
         "kafka": "loaded",
         "logging": "loaded",
