@@ -27,12 +27,14 @@ from experiment_framework.plugin import (
     options,
     register,
 )
+from experiment_framework.plugin.registration import registrations
 from experiment_framework_kafka import EmbeddedKafka
 from msgspec.structs import replace
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Configure = Callable[..., Path]
+Offer = Callable[[str, object], None]
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,6 +53,15 @@ def configure(tmp_path: Path) -> Configure:
         return config
 
     return configure
+
+
+@pytest.fixture
+def offer() -> Iterator[Offer]:
+    """Register a plugin for the time of a test."""
+    known = registrations()
+    before = dict(known.backplanes), dict(known.steps)
+    yield register
+    known.backplanes, known.steps = before
 
 
 @pytest.fixture
@@ -173,9 +184,9 @@ class _Redaction(Step[_Redacting]):
 
 
 def test_what_redacts_sees_every_event_that_is_copied(
-    run: Run, full: Path, configure: Configure
+    run: Run, full: Path, configure: Configure, offer: Offer
 ) -> None:
-    register("copyTestRedaction", _Redaction)
+    offer("copyTestRedaction", _Redaction)
     to = configure("to", more="copyTestRedaction: true")
 
     assert run("copy", full, to).exit_code == 0
@@ -247,8 +258,8 @@ ON_THE_SHELF: list[Stored] = []
 
 
 @pytest.fixture
-def shelf(configure: Configure, full: Path) -> Path:
-    register("copy-test-shelf", _Shelf)
+def shelf(configure: Configure, full: Path, offer: Offer) -> Path:
+    offer("copy-test-shelf", _Shelf)
     ON_THE_SHELF[:] = [
         Stored(body=body, place=f"shelf/{number}") for number, body in enumerate(lines(full))
     ]
@@ -304,8 +315,8 @@ TAKEN: list[str] = []
 
 
 @pytest.fixture
-def picky(configure: Configure) -> Path:
-    register("copy-test-picky", _Picky)
+def picky(configure: Configure, offer: Offer) -> Path:
+    offer("copy-test-picky", _Picky)
     REFUSED.clear()
     TAKEN.clear()
     return configure("picky", "copy-test-picky", "batchSize: 5;retryDeadlineMs: 0")
