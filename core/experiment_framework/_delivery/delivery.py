@@ -17,6 +17,7 @@ from experiment_framework._delivery.settlement import Settlement
 from experiment_framework._delivery.shared_flush import SharedFlush
 from experiment_framework._delivery.verdict import Verdict
 from experiment_framework._delivery.worker import BatchWorker
+from experiment_framework._interrupts import interrupts_intact
 from experiment_framework._ledger import Ledger
 from experiment_framework.errors import HookError
 from experiment_framework.results import FlushResult, Stats
@@ -157,6 +158,7 @@ class Delivery:
             log=self._log,
         )
 
+    @interrupts_intact()
     def flush(self, timeout: float) -> None:
         """Wait until everything has its fate and nothing waits on disk, at most ``timeout`` s."""
         deadline = time.monotonic() + timeout
@@ -170,6 +172,7 @@ class Delivery:
                 return
             self._spooling.wait(min(left, SLICE))
 
+    @interrupts_intact()
     def close(self, timeout: float) -> None:
         """Deliver what is left within ``timeout`` seconds, keep or count the rest, let go."""
         deadline = time.monotonic() + timeout
