@@ -4,7 +4,9 @@ import gc
 import threading
 
 import pytest
-from experiment_framework._ledger import Cell, Ledger
+from experiment_framework import Envelope, Exposure
+from experiment_framework._ledger import MOST_KINDS, Cell, Ledger
+from experiment_framework.envelope import Record, encode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,3 +112,37 @@ def test_ctrl_c_at_a_threads_first_count_costs_no_later_one(
             ledger.cell()
     ledger.cell().offered += 1
     assert ledger.stats().offered == 1
+
+
+def variant(name: str) -> Record:
+    return encode(
+        Envelope.around(Exposure(experiment_name="checkout", variant_key=name, subject_id="u"))
+    )
+
+
+def test_losses_are_counted_for_each_variant() -> None:
+    ledger = Ledger(None)
+    cell = ledger.cell()
+    for name in ("control", "treatment", "treatment"):
+        cell.note_offered(variant(name))
+    cell.note_dropped(variant("treatment"), "queue_full")
+    cell.note_failed(variant("treatment"))
+    found = {one.variant_key: (one.offered, one.dropped, one.failed) for one in ledger.breakdown()}
+    assert found == {"treatment": (2, 1, 1), "control": (1, 0, 0)}
+
+
+def test_the_variants_that_are_told_apart_are_bounded_and_none_is_left_out() -> None:
+    ledger = Ledger(None)
+
+    def count() -> None:
+        for number in range(MOST_KINDS):
+            ledger.cell().note_offered(variant(f"{threading.get_ident()}-{number}"))
+
+    count()
+    other = threading.Thread(target=count)
+    other.start()
+    other.join()
+    breakdown = ledger.breakdown()
+    assert len(breakdown) <= MOST_KINDS + 1
+    assert sum(one.offered for one in breakdown) == 2 * MOST_KINDS
+    assert breakdown[0].variant_key is None

@@ -29,6 +29,7 @@ from experiment_framework._cli.terminal import (
     print_table,
 )
 from experiment_framework._config import load
+from experiment_framework._interrupts import interrupts_intact
 from experiment_framework._termination import TERMINATED, Terminated
 from experiment_framework.errors import ExperimentError
 
@@ -112,7 +113,7 @@ def command(
                 open_plane(target, notes=None, room_timeout=timeout, on_failure=copier.failed)
             )
             try:
-                with progress("copying", None, "events") as advance:
+                with interrupts_intact(), progress("copying", None, "events") as advance:
                     copier.run(writing, records, advance)
             except (KeyboardInterrupt, Terminated) as ending:
                 copier.summary.interrupted = True

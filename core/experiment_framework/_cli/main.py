@@ -15,6 +15,7 @@ import click
 
 from experiment_framework._cli.commands import LazyCommands
 from experiment_framework._cli.help import INTERRUPTED, READER_GONE, exit_codes
+from experiment_framework._interrupts import interrupts_intact
 from experiment_framework.errors import ConfigError, ExperimentError
 
 __all__ = ["experiment", "main"]
@@ -53,7 +54,7 @@ class Program(LazyCommands):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that the arguments name."""
-        with _noticing_the_reader():
+        with interrupts_intact(), _noticing_the_reader():
             return super().invoke(ctx)
 
     def main(

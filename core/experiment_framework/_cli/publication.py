@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 
 from experiment_framework._cli.json_lines import LONGEST_LINE, Line
 from experiment_framework._cli.rejects import RejectFile
+from experiment_framework._interrupts import interrupts_intact
+from experiment_framework._termination import Terminated
 from experiment_framework.dataplane import DataPlane
 from experiment_framework.envelope import SCHEMA_VERSION, Envelope, decode
 from experiment_framework.errors import DecodeError, EventError
@@ -73,6 +76,10 @@ class Publication:
         plane: Where to; its ``publish_envelope`` waits for room.
         rejects: Where lines go that cannot be published.
         report: Called with the place of each such line and the reason.
+
+    Attributes:
+        ended_by: The interrupt that ended it; the first one where there were several.
+        summary: The counts so far.
     """
 
     def __init__(
@@ -81,35 +88,48 @@ class Publication:
         self._plane = plane
         self._rejects = rejects
         self._report = report
+        self.ended_by: BaseException | None = None
         self.summary = Summary()
 
     def run(self, lines: Iterable[Line], progress: Callable[[Line], None]) -> None:
-        """Publish until the lines end, or until there was no room for one for too long."""
-        for line in lines:
-            if not self._publish(line):
-                self.summary.stopped_at = line.number
-                return
-            progress(line)
+        """Publish until the lines end, or until there was no room for one for too long.
+
+        Ctrl-C and SIGTERM end it, too.
+        """
+        with self._interruptible():
+            for line in lines:
+                if not self._publish(line):
+                    self.summary.stopped_at = line.number
+                    return
+                progress(line)
 
     def finish(self, timeout: float) -> Summary:
         """Wait for the fates of what was accepted, at most ``timeout`` seconds; sum up.
 
-        Ctrl-C ends the waiting, not the summing up.
+        Ctrl-C and SIGTERM end the waiting, not the summing up.
         """
         if self.summary.interrupted:
             timeout = min(timeout, _PATIENCE_WHEN_INTERRUPTED)
-        try:
-            result = self._plane.flush(timeout)
-        except KeyboardInterrupt:
-            self.summary.interrupted = True
-            result = self._plane.flush(0)
-        self._plane.close(_CLOSE_TIMEOUT)
-        self.summary.delivered = result.delivered
-        self.summary.failed = result.failed
-        self.summary.pending = result.pending
+        with self._interruptible():
+            self._plane.flush(timeout)
+        stats = self._plane.stats()  # before the end fails what is pending
+        with self._interruptible():
+            self._plane.close(_CLOSE_TIMEOUT)
+        self.summary.delivered = stats.delivered
+        self.summary.failed = stats.failed
+        self.summary.pending = stats.pending
         path = self._rejects.path
         self.summary.rejects = str(path) if path is not None else None
         return self.summary
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        try:
+            with interrupts_intact():
+                yield
+        except (KeyboardInterrupt, Terminated) as ending:
+            self.ended_by = self.ended_by or ending
+            self.summary.interrupted = True
 
     def _publish(self, line: Line) -> bool:
         """Publish one line; False where there is no room for it."""

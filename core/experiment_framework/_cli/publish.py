@@ -83,19 +83,14 @@ def command(
         )
         stream = stack.enter_context(_opened(source))
         publication = Publication(plane, reject_file, RejectReport(notes))
-        ended_by: BaseException | None = None
         with _ProgressBar(notes, source) as bar:
-            try:
-                publication.run(read_lines(stream), bar.advance)
-            except (KeyboardInterrupt, Terminated) as ending:
-                publication.summary.interrupted = True
-                ended_by = ending
+            publication.run(read_lines(stream), bar.advance)
         summary = publication.finish(timeout)
     if as_json:
         print_json(summary)
     else:
         _show(summary, timeout)
-    ctx.exit(_exit_code(summary, ended_by))
+    ctx.exit(_exit_code(summary, publication.ended_by))
 
 
 def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:

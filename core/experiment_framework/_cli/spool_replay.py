@@ -136,13 +136,15 @@ class _Steps:
 
 
 def _finish(plane: DataPlane, summary: Summary) -> None:
-    plane.close(_CLOSE_TIMEOUT)
-    stats = plane.stats()
-    summary.recovered = stats.recovered
-    summary.delivered = stats.delivered
-    summary.failed = stats.failed
-    summary.dropped = stats.dropped
-    summary.remaining = stats.spooled + stats.pending
+    try:
+        plane.close(_CLOSE_TIMEOUT)
+    finally:  # Ctrl-C: what has become of them is told all the same
+        stats = plane.stats()
+        summary.recovered = stats.recovered
+        summary.delivered = stats.delivered
+        summary.failed = stats.failed
+        summary.dropped = stats.dropped
+        summary.remaining = stats.spooled + stats.pending
 
 
 def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:

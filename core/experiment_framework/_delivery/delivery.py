@@ -16,6 +16,7 @@ from experiment_framework._delivery.handover import Handover
 from experiment_framework._delivery.settlement import Settlement
 from experiment_framework._delivery.shared_flush import SharedFlush
 from experiment_framework._delivery.verdict import Verdict
+from experiment_framework._interrupts import interrupts_intact
 from experiment_framework._ledger import Ledger
 from experiment_framework.errors import HookError
 from experiment_framework.results import FlushResult, Stats
@@ -166,6 +167,7 @@ class Delivery:
     def _overflows(self, event_type: str) -> bool:
         return self._options.failure_mode_of(event_type) == "spool"
 
+    @interrupts_intact()
     def flush(self, timeout: float) -> None:
         """Wait until everything has its fate and nothing waits on disk, at most ``timeout`` s."""
         deadline = time.monotonic() + timeout
@@ -179,6 +181,7 @@ class Delivery:
                 return
             self._spooling.wait(min(left, SLICE))
 
+    @interrupts_intact()
     def close(self, timeout: float) -> None:
         """Deliver what is left within ``timeout`` seconds, keep or count the rest, let go."""
         deadline = time.monotonic() + timeout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from experiment_framework._delivery.log import ERROR, write_log
+from experiment_framework._interrupts import interrupts_intact
 from experiment_framework.errors import DeliveryError, ExperimentError, HookError
 from experiment_framework.health import Health
 
@@ -23,7 +24,8 @@ def open_backplane(hooks: Hooks, context: Context) -> None:
         HookError: It counts in something else.
     """
     try:
-        hooks.open(context)
+        with interrupts_intact():
+            hooks.open(context)
     except ExperimentError:
         raise
     except Exception as error:
@@ -42,7 +44,8 @@ def health_of(hooks: Hooks) -> Health:
     if hooks.health is None:
         return Health()
     try:
-        answer = cast("object", hooks.health())
+        with interrupts_intact():
+            answer = cast("object", hooks.health())
     except Exception as error:  # noqa: BLE001  # a health check answers, whatever happens
         reason = f"{type(error).__name__}: {error}"
     else:
@@ -58,7 +61,8 @@ def flush_backplane(hooks: Hooks, timeout: float) -> bool:
     """Let a backplane flush; say whether it said that everything it had taken is settled."""
     if hooks.flush is not None:
         try:
-            return bool(hooks.flush(timeout))
+            with interrupts_intact():
+                return bool(hooks.flush(timeout))
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything: the rest goes on
             _log_failure("flush", hooks, error)
     return False
@@ -68,7 +72,8 @@ def close_backplane(hooks: Hooks, timeout: float) -> None:
     """Let a backplane go; whoever closes can do nothing about its failure."""
     if hooks.close is not None:
         try:
-            hooks.close(timeout)
+            with interrupts_intact():
+                hooks.close(timeout)
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything: the rest goes on
             _log_failure("close", hooks, error)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from experiment_framework._interrupts import interrupt_behind
 from experiment_framework.errors import (
     DeliveryError,
     ExperimentError,
@@ -135,12 +137,24 @@ class Handover:
         except QueueFullError:
             return None
         except Exception as error:  # noqa: BLE001  # publish never raises for a delivery reason
-            return self._refused(record, error)
-        cell.accepted += 1
-        return Receipt(record.event_id, "accepted")
+            refusal = error
+        else:
+            cell.accepted += 1
+            return Receipt(record.event_id, "accepted")
+        try:
+            return self._refused(record, refusal)
+        finally:
+            del refusal  # which refers to this frame
 
     def _refused(self, record: Record, error: Exception) -> Receipt | None:
-        """Drop a record that the way out refused; None where it may wait on disk instead."""
+        """Drop a record that the way out refused; None where it may wait on disk instead.
+
+        To be called where the error is no longer being handled, which tells it from an interrupt
+        that the application is handling.
+        """
+        interrupt = interrupt_behind(error, sys.exc_info()[1])
+        if interrupt is not None:
+            raise interrupt from None
         if isinstance(error, RecordTooLargeError):
             return self._drop(record, "too_large", str(error), for_good=True)
         if not isinstance(error, DeliveryError):

@@ -12,8 +12,9 @@ from experiment_framework_kafka import EmbeddedKafka
 PROGRAM = """
 import gc, logging, signal, sys, threading, time
 from experiment_framework import DataPlane, Exposure
-from experiment_framework_kafka import KafkaBackplane, KafkaOptions
+from experiment_framework_kafka import KafkaBackplane, KafkaOptions, producer
 
+producer.POLL_EVERY = 3  # so that each of those who come in between serves reports, too
 event = Exposure(experiment_name="e", variant_key="v", subject_id="s")
 inside = []
 busy = threading.local()

@@ -204,6 +204,23 @@ def test_a_context_that_publishes_and_flushes_neither_crashes_nor_hangs(
     until(lambda: len(context.lost) == 300, timeout=15)
 
 
+def test_who_is_told_a_failure_does_not_wait_for_itself(
+    black_hole: str, opened: Open, record: Make, ledger: Any, until: Callable[..., None]
+) -> None:
+    answers: list[tuple[bool, float]] = []
+
+    def flush(_record: Record, _reason: str) -> None:
+        began = time.monotonic()
+        answers.append((backplane.flush(60), time.monotonic() - began))
+
+    context = ledger(failed=flush)
+    backplane = opened(context, brokers=[black_hole], delivery_timeout_ms=300, linger_ms=1)
+    for number in range(3):
+        backplane.publish(record(number))
+    until(lambda: len(answers) == 3, timeout=15)
+    assert all(not is_settled and took < 5 for is_settled, took in answers)
+
+
 def test_failures_are_told_outside_of_the_clients_calls(
     black_hole: str, opened: Open, record: Make, ledger: Any, until: Callable[..., None]
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +43,9 @@ def run() -> Run:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start a command as a program of its own; what is left of it ends with the test."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGINT, before)
 
         def start(
             *arguments: str | Path, environ: Mapping[str, str] | None = None, **options: object

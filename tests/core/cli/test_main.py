@@ -6,14 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
 from experiment_framework._cli import commands
 from experiment_framework._cli.main import experiment
+from experiment_framework_kafka import flushing
+from interrupts import InterruptedLock
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -232,6 +236,30 @@ def test_ctrl_c_while_fates_are_awaited_still_sums_up(start: Start, tmp_path: Pa
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert b"interrupted  by Ctrl-C" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_wait_for_fates_begins_still_sums_up(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def interrupted() -> threading.Condition:
+        return threading.Condition(InterruptedLock(number))  # type: ignore[arg-type]  # as good as one
+
+    parts = vars(threading) | {"Condition": interrupted}
+    monkeypatch.setattr(flushing, "threading", SimpleNamespace(**parts))
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "experimentFramework:\n"
+        "  dataPlane: {backplane: {type: kafka, options: {brokers: '127.0.0.1:1'}}}\n"
+    )
+    lines = tmp_path / "in.jsonl"
+    lines.write_text('{"eventType": "Error", "payload": {"errorType": "E", "message": "m"}}\n')
+
+    result = run("publish", config, lines, "--json")
+
+    assert result.exit_code == 128 + number
+    assert '"interrupted": true' in result.stdout
+    assert "failed to flush" not in result.stderr
 
 
 def test_output_in_a_pipe_has_no_colours_and_no_wrapped_lines(

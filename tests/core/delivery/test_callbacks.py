@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -249,7 +250,8 @@ def test_the_calls_of_on_drop_and_those_that_were_left_out_are_all_drops(
     with pytest.raises(EventError):
         plane.publish("no event")  # type: ignore[arg-type]  # that is the mistake
     for segment in tmp_path.glob("*/*.segment"):
-        damage(segment)
+        with suppress(FileNotFoundError):  # one that was dropped
+            damage(segment)
     control.release()
     plane.close(20)
     plane.publish(exposure)

@@ -76,7 +76,7 @@ class Spool:
     def _start_empty(self) -> None:
         self.lock = RLock()
         self._trouble = Trouble(self.directory)
-        self._discards = Discards()
+        self._discards = Discards(self.lock)
         self._segments = Segments(self._folder, self._trouble, self._discards, self._policy)
         self._hand_out = HandOut(self.directory, self.lock, self._segments, self._trouble)
         self._durability = Durability(
@@ -229,7 +229,7 @@ class Spool:
         Nothing is unlocked, written or deleted.
         """
         self._hand_out.after_fork()
-        self._discards.close()
+        self._discards.after_fork()
         self._segments.after_fork()
         self._folder.let_go()
         self._start_empty()

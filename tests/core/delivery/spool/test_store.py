@@ -173,6 +173,37 @@ def test_dropped_records_can_still_be_told_apart(
     assert spool.take_discarded(1) == []
 
 
+def test_a_file_that_is_let_go_of_while_it_is_read_is_told_or_counted_but_not_both(
+    make_spool: MakeSpool, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make_spool(max_bytes=65536, when_full="dropOldest")
+    number = 0
+
+    def drop_more() -> None:
+        nonlocal number
+        before = spool.discarded
+        while spool.discarded == before:
+            spool.append(make_record(number))
+            number += 1
+
+    drop_more()
+    really_read = Record.from_body
+    read: list[Record] = []
+
+    def read_and_be_overtaken(body: bytes) -> Record:
+        read.append(really_read(body))
+        if len(read) == 5:
+            for _ in range(3):
+                drop_more()
+        return read[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Record, "from_body", staticmethod(read_and_be_overtaken))
+        told = spool.take_discarded(10_000)
+    assert len({record.event_id for record in told}) == len(told)
+    assert len(told) + spool.untold == spool.discarded
+
+
 def test_a_record_that_a_caller_has_is_not_counted_as_dropped(
     make_spool: MakeSpool, make_record: MakeRecord
 ) -> None:
