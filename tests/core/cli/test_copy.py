@@ -91,8 +91,10 @@ def publish(config: Path, numbers: Sequence[int]) -> None:
 
 
 def lines(config: Path) -> list[bytes]:
+    """Give the whole lines: the last one may be on its way."""
     path = config.with_suffix(".jsonl")
-    return path.read_bytes().splitlines() if path.exists() else []
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1].splitlines()
 
 
 def ids(config: Path) -> list[str]:

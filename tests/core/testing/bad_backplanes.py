@@ -17,6 +17,7 @@ from experiment_framework.plugin import (
     QueueFullError,
     Record,
     Stored,
+    at_hand,
     option,
     options,
 )
@@ -229,6 +230,7 @@ class TakesFromOneThreadOnly(GoodQueue):
 
 
 class AsksTheNetworkForHealth(Good):
+    @at_hand
     def health(self) -> Health:
         threading.Event().wait(0.1)
         return super().health()

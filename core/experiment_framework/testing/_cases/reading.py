@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from experiment_framework.dataplane import DataPlane
@@ -11,6 +13,9 @@ from experiment_framework.plugin import Query
 from experiment_framework.testing._cases.harness import Harness
 
 __all__ = ["ReadingCases"]
+
+_IDLE: Final = 3.0
+"""Seconds that a reader waits for more: a client may need one to find its first record."""
 
 
 class ReadingCases:
@@ -40,7 +45,7 @@ class ReadingCases:
     ) -> None:
         plane = _readable(harness)
         ids = harness.deliver(plane, [harness.event()])
-        assert set(ids) <= set(_read(harness, plane, Query(follow=True, idle_timeout=0.5)))
+        assert set(ids) <= set(_read(harness, plane, Query(follow=True, idle_timeout=_IDLE)))
 
     def test_each_thing_that_is_read_says_where_it_is_kept(self, harness: Harness) -> None:
         plane = _readable(harness)
