@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from experiment_framework._config.secrets import Secrets
 from experiment_framework._config.sensitive import slipped, spans_below, suspected, texts_below
 from experiment_framework._config.source import MAX_BYTES, Source, read_source, source_name
 from experiment_framework._config.suggestions import closest
+from experiment_framework._config.unparsed import suspects
 from experiment_framework._problems import Path, Problem
 from experiment_framework.dataplane_options import DataPlaneOptions
 from experiment_framework.errors import ConfigError
@@ -148,18 +150,23 @@ class _Loading:
         is_text = bool(self._source.text)
         hidden: list[Span] | None = None
         texts: list[str] = []
-        paths = []
+        paths, keys = [], []
         if self._root is not None:
-            hidden = []
+            # A key or value that is marked as one may have been part of a secret above it.
+            hidden = suspects(self._source.text) if _EXPLICIT.search(self._source.text) else []
             secret_nodes = list(suspected(self._root))
             if self._section is not None:
                 secret_nodes = [*self._section.secrets(), *secret_nodes]
-            texts += slipped(self._root)
+            for entry in slipped(self._root, self._source.text):
+                hidden += [] if entry.span is None else [entry.span]
+                hidden += spans_below(entry.value)
+                texts += [entry.key, *texts_below(entry.value)]
+                keys.append(entry.value.path)
             for node in secret_nodes:
                 hidden += spans_below(node)
                 texts += texts_below(node)
                 paths.append(node.path)
-        secrets = Secrets(texts, paths)
+        secrets = Secrets(texts, [*paths, *keys], keys)
         findings = sorted(
             self._findings, key=lambda finding: finding.span.start if finding.span else 0
         )
@@ -250,6 +257,7 @@ class _Loading:
         return self._section
 
 
+_EXPLICIT: Final = re.compile(r"^[ -]*[?:](?:\s|$)", re.MULTILINE)
 _START: Final = "Begin with `experimentFramework:`; `experiment init` writes an example."
 _MOVED: Final = dict.fromkeys((*_SECTIONS, "dataplane"), f"Put it under `{ROOT}:`.") | {
     "backplane": f"Put it under `{ROOT}:`, `dataPlane:`."

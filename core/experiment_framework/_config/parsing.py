@@ -22,8 +22,10 @@ from experiment_framework._problems import Problem
 __all__ = ["compose"]
 
 _DIRECTIVE: Final = re.compile(r"%YAML[ \t]+([^\s#]+)")
-# What stands in quotes in a syntax error may be a piece of a secret; single characters help.
-_QUOTED: Final = re.compile(r"\s*(['\"])[^'\"\s]{2,}\1")
+# What stands in quotes in a syntax error may be a piece of a secret, with quotes in it or without.
+_QUOTED: Final = re.compile(r"\s*(['\"]).*\1", re.DOTALL)
+# Single signs help.
+_SIGN: Final = re.compile(r"(['\"])([^\w\s'\"]|\\[a-z])\1")
 _PYTHON_NAMES: Final = {
     "<document start>": "the end of the document",
     "<block end>": "the end of the block",
@@ -140,7 +142,8 @@ def _without_content(text: str) -> str:
         text = text.replace(f"('{name}',)", meaning).replace(f"'{name}'", meaning)
     text = re.sub(r"\('(<[a-z -]+>|.)',\)", r"'\1'", text)
     text = re.sub(r"'<([a-z -]+)>'", r"\1", text)
-    return _QUOTED.sub("", text).strip()
+    signs = _SIGN.sub("\0\\2\0", text)
+    return _QUOTED.sub("", signs).replace("\0", "'").strip()
 
 
 def _advice(text: str, offset: int, message: str) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from experiment_framework._config.findings import Finding, Span
@@ -11,15 +10,14 @@ from experiment_framework._config.secrets import (
     MASK,
     Secrets,
     is_reference,
-    is_secret_name,
 )
 from experiment_framework._config.source import Source
+from experiment_framework._config.unparsed import suspects
 from experiment_framework._problems import Problem, format_path
 
 __all__ = ["Renderer"]
 
 _WIDTH: Final = 120
-_KEY: Final = re.compile(r"""(?:^|[\s{,\[-])["']?([A-Za-z_][\w.-]{0,99})["']?\s*:""")
 
 
 class Renderer:
@@ -28,8 +26,8 @@ class Renderer:
     Args:
         source: The text; None for a mapping.
         secrets: What is never shown.
-        hidden: The places of secrets; None where the text could not be parsed, so that lines are
-            masked by what they look like.
+        hidden: The places of secrets; None where the text could not be parsed, so that
+            whatever may be one is masked.
     """
 
     def __init__(
@@ -37,7 +35,11 @@ class Renderer:
     ) -> None:
         self._source = source
         self._secrets = secrets
-        self._hidden = None if hidden is None else list(hidden)
+        # Where nothing parses, what looks like the name of a variable may be anything.
+        self._spares_references = hidden is not None
+        if hidden is None:
+            hidden = suspects(source.text) if source is not None else ()
+        self._hidden = list(hidden)
 
     def render(self, name: str, findings: Sequence[Finding]) -> str:
         """Show problems that have been masked and located, under the name of their source."""
@@ -82,49 +84,15 @@ class Renderer:
 
     def _hidden_in(self, line: str, start: int) -> list[tuple[int, int]]:
         hidden = list(self._secrets.parts_of(line))
-        if self._hidden is None:
-            return [*hidden, *self._suspicious(line, start)]
         assert self._source is not None  # noqa: S101  # `_snippet` asked
         for span in self._hidden:
             begin, stop = max(span.start - start, 0), min(span.end - start, len(line))
-            if begin < stop and not is_reference(self._source.text[span.start : span.end]):
+            if begin >= stop:
+                continue
+            written = self._source.text[span.start : span.end]
+            if not (self._spares_references and is_reference(written)):
                 hidden.append((begin, stop))
         return hidden
-
-    def _suspicious(self, line: str, start: int) -> Iterator[tuple[int, int]]:
-        """Judge a line by what it looks like: nothing is known about its structure."""
-        for match in _KEY.finditer(line):
-            if is_secret_name(match[1]):
-                value = line[match.end() :]
-                yield match.end() + len(value) - len(value.lstrip()), len(line)
-        assert self._source is not None  # noqa: S101  # `_snippet` asked
-        if _is_part_of_secret(line, self._source.text[:start].splitlines()):
-            yield 0, len(line)
-
-
-def _is_part_of_secret(line: str, above: list[str]) -> bool:
-    """Whether a line belongs to the value of a key above it that looks like that of a secret."""
-    depth = _depth(line)
-    is_next, is_keyed = True, _KEY.search(line) is not None
-    for other in reversed(above):
-        if not other.strip():
-            continue
-        keys = list(_KEY.finditer(other))
-        if keys and is_secret_name(keys[-1][1]):
-            holds = not other[keys[-1].end() :].strip()
-            return _depth(other) < depth or not is_keyed or (is_next and holds)
-        if keys and not is_keyed:
-            return False
-        depth = min(depth, _depth(other))
-        is_next = False
-        if depth == 0:
-            return False
-    return False
-
-
-def _depth(line: str) -> int:
-    """Give the indentation of a line; a dash counts, items may stand right below their key."""
-    return len(line) - len(line.lstrip(" -\t"))
 
 
 def _masked(line: str, hidden: Iterable[tuple[int, int]]) -> tuple[str, list[int]]:

@@ -14,6 +14,7 @@ from experiment_framework._problems import Path, Problem
 
 __all__ = [
     "MASK",
+    "SECRET_WORDS",
     "Secrets",
     "is_reference",
     "is_secret_name",
@@ -25,7 +26,7 @@ __all__ = [
 MASK: Final = "***"
 # Shorter ones would black out ordinary words, and hide little.
 _SHORTEST: Final = 4
-_WORDS: Final = (
+SECRET_WORDS: Final = (
     "password",
     "passwd",
     "passphrase",
@@ -64,7 +65,7 @@ def is_secret_name(name: str) -> bool:
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain.endswith(_HARMLESS):
         return False
-    if any(word in plain for word in _WORDS):
+    if any(word in plain for word in SECRET_WORDS):
         return True
     parts = [part.lower() for part in _PARTS.findall(name)]
     if not _SHORT_WORDS.isdisjoint(parts):
@@ -114,13 +115,22 @@ def repr_without_secrets(value: object) -> str:
 
 
 class Secrets:
-    """The secrets of one configuration."""
+    """The secrets of one configuration.
 
-    def __init__(self, values: Iterable[str] = (), paths: Iterable[Path] = ()) -> None:
+    Args:
+        values: Texts.
+        paths: Where values stand.
+        keys: Where entries stand of which the key is secret, too.
+    """
+
+    def __init__(
+        self, values: Iterable[str] = (), paths: Iterable[Path] = (), keys: Iterable[Path] = ()
+    ) -> None:
         self._values = sorted(
             {value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True
         )
         self._paths = tuple(paths)
+        self._keys = frozenset(keys)
 
     def covers(self, path: Path) -> bool:
         """Whether what stands at a path, or above it, is a secret."""
@@ -147,6 +157,11 @@ class Secrets:
             text = text.replace(value, MASK)
         return text
 
+    def _shown(self, part: str | int, path: Path) -> str | int:
+        if path in self._keys:
+            return MASK
+        return scrubbed(self.without(part)) if isinstance(part, str) else part
+
     def mask(self, problem: Problem) -> Problem:
         """Give a problem that shows no secret."""
         found = problem.found
@@ -155,8 +170,8 @@ class Secrets:
         return msgspec.structs.replace(
             problem,
             path=tuple(
-                scrubbed(self.without(part)) if isinstance(part, str) else part
-                for part in problem.path
+                self._shown(part, problem.path[: depth + 1])
+                for depth, part in enumerate(problem.path)
             ),
             message=self.without(problem.message),
             found=self.without(found),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from experiment_framework._config.fields import OptionField, option_fields
 from experiment_framework._config.findings import Span
@@ -13,6 +14,11 @@ from experiment_framework._config.secrets import is_reference, is_secret_name
 from experiment_framework._config.suggestions import closest
 
 __all__ = ["declared", "slipped", "spans_below", "suspected", "texts_below"]
+
+_LONGEST_INDENT: Final = 200
+_MARK: Final = re.compile(r"[&!]\S+")
+_ODD: Final = re.compile(r"[^\w.-]")
+_NAMES: Final = re.compile(r"[\w.-]+")
 
 
 def suspected(node: Node) -> Iterator[Node]:
@@ -31,24 +37,65 @@ def suspected(node: Node) -> Iterator[Node]:
             return
 
 
-def slipped(node: Node) -> Iterator[str]:
-    """Give the keys that may be secrets themselves: `{password, hunter2}`, a comma for a colon."""
+def slipped(node: Node, text: str) -> Iterator[Entry]:
+    """Give the entries that are secrets by a slip, keys and all: `{password, hunter2}`.
+
+    Args:
+        node: Where to look.
+        text: The text that it was written in; empty where there is none.
+    """
     match node:
         case Items():
             for item in node.items:
-                yield from slipped(item)
+                yield from slipped(item, text)
         case Block():
-            for before, entry in pairwise(node.entries):
-                if is_secret_name(before.key) and _is_nothing(before) and _is_nothing(entry):
-                    yield entry.key
-            for entry in node.entries:
-                yield from slipped(entry.value)
+            for before, entry in pairwise((None, *node.entries)):
+                if entry is not None and _is_slip(before, entry, text):
+                    yield entry
+                elif entry is not None:
+                    yield from slipped(entry.value, text)
         case _:
             return
 
 
+def _is_slip(before: Entry | None, entry: Entry, text: str) -> bool:
+    if _ODD.search(entry.key) and any(map(is_secret_name, _NAMES.findall(entry.key))):
+        return True  # `{password 'hunter2'}`
+    if any(map(is_secret_name, _NAMES.findall(_mark(entry, text)))):
+        return True  # `{&password: hunter2}`
+    if before is None:
+        return False
+    if is_secret_name(before.key):  # `{password: hunt,er2}`
+        if _is_nothing(before) and (_is_nothing(entry) or _are_on_one_line(before, entry, text)):
+            return True  # `{password: ,hunter2: x}`
+        return _has_no_colon(entry) or _is_explicit(entry, text)
+    return _has_no_colon(before) and is_secret_name(before.key + entry.key)  # `{pass,word: …}`
+
+
+def _mark(entry: Entry, text: str) -> str:
+    """Give the anchor or tag that a key is written with."""
+    mark = _MARK.match(text, entry.span.start, entry.span.end) if entry.span else None
+    return mark[0] if mark else ""
+
+
+def _is_explicit(entry: Entry, text: str) -> bool:
+    """Whether a key is marked as one: a slip may have put the mark into a value."""
+    start = entry.span.start if entry.span else 0
+    return text[max(start - _LONGEST_INDENT, 0) : start].rstrip().endswith("?")
+
+
+def _are_on_one_line(before: Entry, entry: Entry, text: str) -> bool:
+    first, second = before.span, entry.span
+    return first is not None and second is not None and "\n" not in text[first.end : second.start]
+
+
 def _is_nothing(entry: Entry) -> bool:
     return isinstance(entry.value, Scalar) and entry.value.is_null
+
+
+def _has_no_colon(entry: Entry) -> bool:
+    key, value = entry.span, entry.value.span
+    return _is_nothing(entry) and key is not None and value is not None and value.start <= key.end
 
 
 def declared(node: Node, options_class: type[Any]) -> Iterator[Node]:
