@@ -12,6 +12,7 @@ from experiment_framework._config.secrets import (
     Secrets,
     is_reference,
     is_secret_name,
+    secret_parts,
 )
 from experiment_framework._config.source import Source
 from experiment_framework._problems import Problem, format_path
@@ -38,6 +39,9 @@ class Renderer:
         self._source = source
         self._secrets = secrets
         self._hidden = None if hidden is None else list(hidden)
+        # A name may stand on another line than its value: these are found in the text as a whole.
+        text = source.text if source is not None and hidden is None else ""
+        self._guessed = list(secret_parts(text))
 
     def render(self, name: str, findings: Sequence[Finding]) -> str:
         """Show problems that have been masked and located, under the name of their source."""
@@ -97,6 +101,9 @@ class Renderer:
             if is_secret_name(match[1]):
                 value = line[match.end() :]
                 yield match.end() + len(value) - len(value.lstrip()), len(line)
+        for begin, stop in self._guessed:
+            if 0 <= begin - start < len(line):
+                yield begin - start, min(stop - start, len(line))
         assert self._source is not None  # noqa: S101  # `_snippet` asked
         if _is_part_of_secret(line, self._source.text[:start].splitlines()):
             yield 0, len(line)
