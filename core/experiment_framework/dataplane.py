@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from experiment_framework import _lifetime
 from experiment_framework._delivery import Delivery, Latch, ThrottledLog, Waiter
+from experiment_framework._delivery.fence import provision_backplane, read_backplane
 from experiment_framework._encoding import Encoding
 from experiment_framework._flushed import Flushed
 from experiment_framework._intake import Intake
 from experiment_framework._termination import deferred_sigterm
-from experiment_framework.errors import ConfigError, UnsupportedError
+from experiment_framework.errors import ConfigError
 from experiment_framework.health import Health
 from experiment_framework.results import Breakdown, DeliveryReport, FlushResult, Receipt, Stats
 
@@ -343,7 +344,7 @@ class DataPlane:
                 "close",
                 f"closed with {result.failed} events failed, {result.dropped} dropped and "
                 f"{result.pending} of unknown fate; {result.spooled} wait on disk, "
-                f"{result.delivered} were delivered",
+                f"{result.delivered} were delivered{self._delivery.why_on_disk()}",
             )
 
     def _drain(self, timeout: float) -> bool:
@@ -389,21 +390,19 @@ class DataPlane:
         """Create what the backplane needs, such as topics; leave what is there.
 
         Raises:
+            DeliveryError: It cannot be created.
             UnsupportedError: The backplane needs nothing of the kind.
         """
-        if self._hooks.provision is None:
-            raise UnsupportedError(f"the backplane {self._hooks.name} has nothing to provision")
-        return list(self._hooks.provision())
+        return provision_backplane(self._hooks)
 
     def read(self, query: Query) -> Iterator[Stored]:
         """Read back what the backplane keeps.
 
         Raises:
+            DeliveryError: It cannot be read, now or while the events are taken.
             UnsupportedError: The backplane cannot read.
         """
-        if self._hooks.read is None:
-            raise UnsupportedError(f"the backplane {self._hooks.name} cannot read events back")
-        return self._hooks.read(query)
+        return read_backplane(self._hooks, query)
 
     @property
     def hooks(self) -> Hooks:

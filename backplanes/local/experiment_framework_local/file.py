@@ -92,7 +92,8 @@ class FileBackplane(Backplane[FileOptions]):
                 message="zstd needs the package zstandard, which is not installed",
                 path=("compression",),
                 found="zstd",
-                suggestion="Install experiment-framework-local[zstd], or use `compression: gzip`",
+                suggestion="Install it with: pip install 'experiment-framework-local[zstd]'; "
+                "or use `compression: gzip`",
             )
         if options.rotate_bytes is None and not options.rotate_daily:
             for key, is_set in (

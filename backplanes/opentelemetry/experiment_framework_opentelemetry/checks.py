@@ -33,7 +33,8 @@ def _library(otlp: OtlpOptions) -> Iterator[Problem]:
             message="grpc needs the package grpcio, which is not installed",
             path=("otlp", "protocol"),
             found="grpc",
-            suggestion="Install experiment-framework-opentelemetry[grpc], or use `http/protobuf`",
+            suggestion="Install it with: "
+            "pip install 'experiment-framework-opentelemetry[grpc]'; or use `http/protobuf`",
         )
 
 

@@ -20,13 +20,13 @@ Kind: TypeAlias = Literal["connection", "schema", "row"]
 
 _LONGEST: Final = 200
 PROVISION: Final = "create it with `experiment provision`, or set `autoMigrate: true`"
+_NO_SCHEMA: Final = "3F000"
 
 # The first two characters of an SQLSTATE name its class.
 _ROW_CLASSES: Final = ("22", "23", "54")
 _SCHEMA_STATES: Final = {
     "42P01": "there is no such table",
     "42703": "a column is missing",
-    "3F000": "there is no such schema",
     "42S02": "there is no such table",
 }
 _DENIED: Final = ("42501", "42000")
@@ -66,6 +66,8 @@ def explain(error: BaseException, secret: str | None = None) -> Trouble:
 
 def _by_state(state: str, name: str) -> Trouble:
     described = f"{name}, SQLSTATE {state}"
+    if state == _NO_SCHEMA:  # which nothing here creates: whoever has that right chooses its owner
+        return Trouble("schema", f"there is no such schema ({described}): `CREATE SCHEMA` first")
     if state in _SCHEMA_STATES:
         return Trouble("schema", f"{_SCHEMA_STATES[state]} ({described}): {PROVISION}")
     if state.startswith(_ROW_CLASSES):

@@ -51,6 +51,7 @@ class SqlBackplane(Backplane[SqlOptions]):
     def __init__(self, options: SqlOptions) -> None:
         super().__init__(options)
         self._closed = threading.Event()
+        self._not_made: str | None = None
 
     def check(self, options: SqlOptions) -> Iterator[Problem]:
         """Find a URL that cannot work, a driver that is not installed, contradictions."""
@@ -81,7 +82,7 @@ class SqlBackplane(Backplane[SqlOptions]):
         if trouble is not None:
             _log.warning("%s cannot be used: %s", self._place, trouble)
         elif self._pulse.version == 0:
-            _log.error("%s is not there: %s", self._place, ADVICE)
+            _log.error("%s is not there: %s", self._place, self._advice)
 
     def write_batch(self, records: Sequence[Record]) -> None:
         """Write a row for each record, in transactions of at most ``batchSize`` rows.
@@ -116,7 +117,7 @@ class SqlBackplane(Backplane[SqlOptions]):
             "rowsWritten": writer.rows,
             "repeatsLeftOut": writer.repeats,
         }
-        return self._pulse.judge(self._place, ADVICE, figures)
+        return self._pulse.judge(self._place, self._advice, figures)
 
     def close(self, timeout: float) -> None:
         """End what follows and close all connections."""
@@ -140,14 +141,9 @@ class SqlBackplane(Backplane[SqlOptions]):
         Raises:
             DeliveryError: The database cannot be used, or refuses.
         """
-        try:
-            self._database.create()
-            with self._database.transaction(writes=True) as connection:
-                done = migrate(connection, self._tables)
-        except Exception as error:  # noqa: BLE001  # a driver may raise anything
-            reason = self._database.explain(error).reason
-            raise DeliveryError(f"{self._place} cannot be provisioned: {reason}") from None
-        self._pulse.ask()
+        done, trouble = self._migrated()
+        if trouble is not None:
+            raise DeliveryError(f"{self._place} cannot be provisioned: {trouble}")
         return done
 
     def provision_script(self) -> str:
@@ -205,13 +201,30 @@ class SqlBackplane(Backplane[SqlOptions]):
         with self._database.transaction() as connection:
             return applied_version(connection, self._tables)
 
-    def _migrate_quietly(self) -> str | None:
+    @property
+    def _advice(self) -> str:
+        """What to do where the table is missing or old."""
+        if not self.options.auto_migrate:
+            return ADVICE
+        return self._not_made or "`autoMigrate` sees to it with the next event"
+
+    def _migrated(self) -> tuple[list[Provisioned], str | None]:
+        """Apply the migrations that are missing; give what was done, or what is wrong."""
         try:
-            self.provision()
-        except DeliveryError as error:
-            self._pulse.failed(str(error))
-            return str(error)
-        return None
+            self._database.create()
+            with self._database.transaction(writes=True) as connection:
+                done = migrate(connection, self._tables)
+        except Exception as error:  # noqa: BLE001  # a driver may raise anything
+            return [], self._database.explain(error).reason
+        self._pulse.ask()
+        return done, None
+
+    def _migrate_quietly(self) -> str | None:
+        _, trouble = self._migrated()
+        self._not_made = None if trouble is None else f"`autoMigrate` cannot make it: {trouble}"
+        if self._not_made is not None:
+            self._pulse.failed(self._not_made)
+        return self._not_made
 
     def _see_that_it_is_there(self) -> None:
         """Ask, or migrate, where nobody has seen the table in this process.
@@ -226,4 +239,4 @@ class SqlBackplane(Backplane[SqlOptions]):
         if trouble is not None:
             raise Retryable(trouble)
         if not self._pulse.version:
-            raise Retryable(f"{self._place} is not there: {ADVICE}")
+            raise Retryable(f"{self._place} is not there: {self._advice}")

@@ -15,6 +15,7 @@ from experiment_framework.plugin.backplane import Query
 
 __all__ = ["choosing_options"]
 
+_LISTED: Final = " or ".join(", ".join(EVENT_TYPES).rsplit(", ", 1))
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d+)?) ?(s|min|h|d)")
 
@@ -36,6 +37,19 @@ class _Moment(click.ParamType[datetime]):
                 param,
                 ctx,
             )
+
+
+class _EventType(click.Choice[str]):
+    """One of the event types, whatever its case; they are shown as they are spelt elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(list(EVENT_TYPES), case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not one of {', '.join(EVENT_TYPES)}.", param, ctx)
 
 
 def _moment(written: str) -> datetime:
@@ -85,8 +99,9 @@ def choosing_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--type",
             "types",
             multiple=True,
-            type=click.Choice(list(EVENT_TYPES), case_sensitive=False),
-            help="Only events of this type; may be given several times.",
+            type=_EventType(),
+            metavar="TYPE",
+            help=f"Only events of this type: {_LISTED}; may be given several times.",
         ),
         click.option("--variant", metavar="KEY", help="Only events of this variant."),
         click.option("--experiment", metavar="NAME", help="Only events of this experiment."),

@@ -12,7 +12,7 @@ from rich.text import Text
 from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane, spool_of
-from experiment_framework._cli.terminal import clean, console, facts, print_json, print_table
+from experiment_framework._cli.terminal import clean, console, facts, print_json, print_table, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,8 +81,11 @@ def _is_good(health: Health, *, strict: bool) -> bool:
 def _show(health: Health) -> None:
     out = console()
     out.print(Text(health.status, style=_STYLES[health.status]))
-    for reason in health.reasons:
-        out.print(Text(f"  {clean(reason)}"))
+    if health.reasons:
+        reasons = table("", show_header=False)
+        for reason in health.reasons:
+            reasons.add_row(clean(reason))
+        print_table(out, reasons, indent=2)
     members = health.details.get("members", {})
     if details := {name: value for name, value in health.details.items() if name != "members"}:
         out.print()

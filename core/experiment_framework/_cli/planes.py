@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from experiment_framework._delivery.settlement import OnFailure
     from experiment_framework.dataplane_options import SpoolOptions
 
-__all__ = ["choose_member", "open_plane", "spool_of"]
+__all__ = ["choose_member", "open_plane", "spool_of", "why_no_spool"]
 
 _EVERY_TYPE: Final[dict[str, Any]] = {
     "enable_exposure_events": True,
@@ -93,6 +93,20 @@ def spool_of(path: Path) -> SpoolOptions | None:
         ConfigError: With every problem in it.
     """
     return _part(load(path))[1].spool
+
+
+def why_no_spool(path: Path) -> str:
+    """Say what to do about a file that declares no spool, or whose member declares none."""
+    config = load(path)
+    name = click.get_current_context().meta.get(_MEMBER)
+    if name is not None:
+        return f"the member {name} of {config.source} declares no spool"
+    why = f"{config.source} declares no spool: there is no `dataPlane.spool` in it"
+    members = choices_in(config.backplane_options)
+    having = [name for name in members if getattr(members[name], "spool", None) is not None]
+    if not having:
+        return why
+    return f"{why}. {', '.join(having)} has one of its own: `experiment spool --member {having[0]}`"
 
 
 def choose_member(name: str | None) -> None:

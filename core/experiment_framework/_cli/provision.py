@@ -13,7 +13,6 @@ from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.terminal import (
     clean,
     console,
-    errors,
     print_json,
     print_table,
     table,
@@ -41,7 +40,8 @@ def command(ctx: click.Context, config: Path, *, as_json: bool, as_sql: bool) ->
     if as_sql:
         click.echo(_script(config))
         return
-    with open_plane(config, notes=errors()) as plane:
+    # What is logged as missing is what is to be made here; what cannot be made is raised.
+    with open_plane(config, notes=None) as plane:
         provisioned = plane.provision() if plane.hooks.provision else []
     if as_json:
         print_json(provisioned)

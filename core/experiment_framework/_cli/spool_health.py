@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiment_framework._cli.progress import number
 from experiment_framework._cli.spool_ls import Row, rows_of
+from experiment_framework._delivery.spool.home import see_directory
 from experiment_framework._delivery.spool.inspection import Inspection
 from experiment_framework.errors import SpoolError
 from experiment_framework.health import Health
@@ -35,6 +36,10 @@ def with_spool(health: Health, spool: SpoolOptions) -> Health:
     if unreadable := inspection.unreadable:
         details["spoolUnreadable"] = count = len(unreadable)
         reasons.append(f"{number(count)} folders or files cannot be read: {unreadable[0]}")
+    try:
+        see_directory(spool.directory)
+    except SpoolError as error:
+        reasons.append(str(error))
     return _joined(health, tuple(reasons), details)
 
 

@@ -13,7 +13,7 @@ import click
 from rich.filesize import decimal
 from rich.text import Text
 
-from experiment_framework._cli.planes import spool_of
+from experiment_framework._cli.planes import spool_of, why_no_spool
 from experiment_framework._cli.progress import number, progress
 from experiment_framework._cli.terminal import clean, errors
 from experiment_framework._delivery.spool.inspection import (
@@ -52,10 +52,7 @@ def declared_spool(config: Path) -> SpoolOptions:
     """
     spool = spool_of(config)
     if spool is None:
-        raise click.UsageError(
-            f"{config} declares no spool: there is no `dataPlane.spool` in it. That of a member is "
-            "chosen by `experiment spool --member NAME`"
-        )
+        raise click.UsageError(why_no_spool(config))
     return spool
 
 

@@ -61,10 +61,15 @@ def table(*columns: str, show_header: bool = True) -> Table:
     return made
 
 
-def print_table(out: Console, made: Table) -> None:
+def print_table(out: Console, made: Table, *, indent: int = 0) -> None:
     """Print a table whose last column alone is wrapped, between words.
 
     On a terminal that is too narrow for that, lines run on: names stay whole and can be copied.
+
+    Args:
+        out: Where it is printed.
+        made: The table.
+        indent: How many columns it begins with that are empty.
     """
     *names, last = made.columns
     text = _measured(out, last.header, *last.cells)
@@ -72,13 +77,13 @@ def print_table(out: Console, made: Table) -> None:
     for column in names:
         column.no_wrap = True
         narrowest += _measured(out, column.header, *column.cells).maximum + _GAP
-    options = out.options.update(width=max(out.width, narrowest))
+    options = out.options.update(width=max(out.width - indent, narrowest))
     for line in out.render_lines(made, options, pad=False):
         while line and not line[-1].text.strip():
             line.pop()
         if line:
             line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
-        out.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
+        out.print(Segments([Segment(" " * indent), *line, Segment.line()]), end="", soft_wrap=True)
 
 
 def _measured(out: Console, *cells: RenderableType) -> Measurement:

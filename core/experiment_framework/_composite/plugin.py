@@ -19,6 +19,7 @@ from experiment_framework._composite.options import (
     check_composite,
 )
 from experiment_framework._delivery import Settlement, ThrottledLog
+from experiment_framework._delivery.fence import read_backplane
 from experiment_framework._problems import Problem
 from experiment_framework._registry import Hooks
 from experiment_framework.envelope import Record
@@ -170,7 +171,7 @@ class CompositeBackplane(Backplane[CompositeOptions]):
         wanted = self.options.read_from
         for lane in self._lanes:
             if wanted in (None, lane.name) and lane.hooks.read is not None:
-                return lane.hooks.read(query)
+                return read_backplane(lane.hooks, query)
         who = f"the member {wanted}" if wanted else "any member"
         raise UnsupportedError(f"the events of {who} cannot be read back")
 

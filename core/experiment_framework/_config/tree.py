@@ -81,6 +81,8 @@ class Builder:
         self, parsed: ScalarNode, path: Path, key_span: Span | None, via: tuple[Related, ...]
     ) -> Scalar:
         span = span_of(parsed)
+        if key_span is not None and span.start == span.end:
+            span = key_span  # nothing is written, and its place is wherever the next thing begins
         text = _joined(str(parsed.value))
         broken = text is None
         if text is None:

@@ -256,6 +256,11 @@ class Delivery:
             spooled=stats.spooled,
         )
 
+    def why_on_disk(self) -> str:
+        """Say why records came back to the disk, as the end of a sentence; "" where none did."""
+        reason = "" if self._spooling is None else self._spooling.last_reason
+        return f"; the last one came back because: {reason}" if reason else ""
+
     def health(self) -> Health:
         """Say how the way out, its disk and its callbacks are doing."""
         return self._verdict.health()

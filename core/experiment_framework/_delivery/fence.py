@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from experiment_framework._delivery.log import ERROR, write_log
 from experiment_framework._interrupts import interrupts_intact
-from experiment_framework.errors import DeliveryError, ExperimentError, HookError
+from experiment_framework.errors import (
+    DeliveryError,
+    ExperimentError,
+    HookError,
+    UnsupportedError,
+)
 from experiment_framework.health import Health
 
 if TYPE_CHECKING:
     from experiment_framework._registry import Hooks
-    from experiment_framework.plugin import Context
+    from experiment_framework.plugin import Context, Provisioned, Query, Stored
 
-__all__ = ["close_backplane", "flush_backplane", "health_of", "open_backplane"]
+__all__ = [
+    "close_backplane",
+    "flush_backplane",
+    "health_of",
+    "open_backplane",
+    "provision_backplane",
+    "read_backplane",
+]
 
 
 def open_backplane(hooks: Hooks, context: Context) -> None:
@@ -23,20 +37,60 @@ def open_backplane(hooks: Hooks, context: Context) -> None:
         DeliveryError: It could not get ready; its own errors of this package are let through.
         HookError: It counts in something else.
     """
-    try:
-        with interrupts_intact():
-            hooks.open(context)
-    except ExperimentError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DeliveryError(f"the backplane {hooks.name} cannot be opened: {reason}") from error
+    with _told_apart(hooks, "opened"):
+        hooks.open(context)
     count = cast("object", 0 if hooks.outstanding is None else hooks.outstanding())
     if not isinstance(count, int):
         raise HookError(
             hooks.name,
             f"backplane '{hooks.name}': hook 'outstanding' gave {count!r}, which is no number",
         )
+
+
+def provision_backplane(hooks: Hooks) -> list[Provisioned]:
+    """Let a backplane create what it needs.
+
+    Raises:
+        DeliveryError: It could not; its own errors of this package are let through.
+        UnsupportedError: It needs nothing of the kind.
+    """
+    if hooks.provision is None:
+        raise UnsupportedError(f"the backplane {hooks.name} has nothing to provision")
+    with _told_apart(hooks, "provisioned"):
+        return list(hooks.provision())
+
+
+def read_backplane(hooks: Hooks, query: Query) -> Iterator[Stored]:
+    """Read back what a backplane keeps; the reading begins with the call.
+
+    Raises:
+        DeliveryError: It could not be read, now or later on; its own errors of this package are
+            let through.
+        UnsupportedError: It cannot read.
+    """
+    if hooks.read is None:
+        raise UnsupportedError(f"the backplane {hooks.name} cannot read events back")
+    with _told_apart(hooks, "read"):
+        found = hooks.read(query)
+    return _records(hooks, found)
+
+
+def _records(hooks: Hooks, found: Iterator[Stored]) -> Iterator[Stored]:
+    with _told_apart(hooks, "read"):
+        yield from found
+
+
+@contextmanager
+def _told_apart(hooks: Hooks, done: str) -> Iterator[None]:
+    """Let whoever calls tell a plugin's failure from a mistake of its own."""
+    try:
+        with interrupts_intact():
+            yield
+    except ExperimentError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DeliveryError(f"the backplane {hooks.name} cannot be {done}: {reason}") from error
 
 
 def health_of(hooks: Hooks) -> Health:

@@ -152,9 +152,10 @@ class BatchWorker:
         try:
             self._wait_until_empty(deadline)
         finally:
+            why = f"; the last try: {self._trouble}" if self._trouble else ""
             for record in self._abandon():
                 self._settlement.failed(
-                    record, "not written before the time to close was over", retryable=True
+                    record, f"not written before the time to close was over{why}", retryable=True
                 )
             self._watch.close()
             close_backplane(self._hooks, max(0.0, deadline - time.monotonic()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from types import MappingProxyType
@@ -15,6 +16,10 @@ from experiment_framework.errors import PluginError, UnknownPluginError
 __all__ = ["unknown"]
 
 _UMBRELLA: Final = "experiment-framework"
+_EXTRA: Final = re.compile(
+    rf"""{_UMBRELLA}-(?P<type>[\w-]+)(?:\[.*\])?[^;]*(?:;\s*extra\s*==\s*['"](?P<extra>.+)['"])?"""
+)
+"""A requirement of ours: a distribution is called as the type of its backplane is."""
 
 
 def unknown(
@@ -32,7 +37,7 @@ def unknown(
         known: All names that there are.
         hints: Where installed distributions say what other names mean.
     """
-    extras = _extras() if kind == "backplane" else ()
+    extras = _extras() if kind == "backplane" else {}
     meant = nearest(name, (*known, *extras)) or _begun_with(name, extras)
     hint = _hint(name, hints)
     if hint is not None:
@@ -40,7 +45,8 @@ def unknown(
     elif meant in known:
         advice = f"Did you mean '{meant}'?"
     elif meant is not None:
-        question = "" if meant == name else f"Did you mean '{meant}'? "
+        type_ = extras[meant]
+        question = "" if type_ == name else f"Did you mean '{type_}'? "
         advice = f"{question}Install it with: pip install '{_UMBRELLA}[{meant}]'"
     else:
         advice = (
@@ -67,16 +73,23 @@ def _hint(name: str, hints: Mapping[str, Sequence[Installed]]) -> str | None:
     return None
 
 
-def _begun_with(name: str, extras: tuple[str, ...]) -> str | None:
+def _begun_with(name: str, extras: Mapping[str, str]) -> str | None:
     """Give the extra that a longer name begins with, such as ``sql`` for ``sqlServer``."""
     begun = [extra for extra in extras if name.lower().startswith(extra)]
     return max(begun, key=len, default=None)
 
 
-def _extras() -> tuple[str, ...]:
+def _extras() -> dict[str, str]:
+    """Give the extras that bring a backplane, each with its type: ``postgresql`` brings ``sql``."""
     # Read from what is installed, so that core need not know which backplanes we publish.
     try:
-        found = metadata.metadata(_UMBRELLA)
+        required = metadata.requires(_UMBRELLA) or ()
     except metadata.PackageNotFoundError:
-        return ()
-    return tuple(extra for extra in found.get_all("Provides-Extra") or () if extra != "all")
+        return {}
+    matches = [match for each in required if (match := _EXTRA.fullmatch(each))]
+    always = {match["type"] for match in matches if match["extra"] is None}
+    return {
+        match["extra"]: match["type"]
+        for match in matches
+        if match["extra"] not in (None, "all") and match["type"] not in always
+    }

@@ -40,6 +40,9 @@ class RedisBackplane(Backplane[RedisOptions]):
                 pipeline.xadd(self.options.stream, fields, maxlen=self.options.max_length)
             pipeline.execute()
 
+    def health(self) -> None:
+        self._redis.ping()  # what it raises is why it is unhealthy
+
     def close(self) -> None:
         self._redis.close()
 

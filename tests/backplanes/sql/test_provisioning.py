@@ -179,3 +179,24 @@ def test_the_command_says_where_there_is_no_sql_to_print(tmp_path: Path) -> None
     done = provision_sql(tmp_path, "{type: memory}")
     assert done.returncode == 1
     assert "the backplane memory is not provisioned with SQL" in done.stderr
+
+
+def test_a_schema_that_is_not_there_is_answered_with_what_makes_one(
+    postgresql: Target, make_backplane: MakeBackplane
+) -> None:
+    backplane = make_backplane(postgresql, provision=False, schema="nowhere")
+    with pytest.raises(DeliveryError, match=r"no such schema .*`CREATE SCHEMA` first") as caught:
+        backplane.provision()
+    assert "experiment provision" not in str(caught.value)
+
+
+def test_a_table_that_auto_migrate_cannot_make_is_told_with_why(
+    tmp_path: Path, make_backplane: MakeBackplane
+) -> None:
+    folder = tmp_path / "database"
+    target = Target(f"sqlite:///{folder}/experiments.db", "sqlite")
+    backplane = make_backplane(target, provision=False, auto_migrate=True)
+    assert backplane._pulse.ask() is None  # it can be looked for: there is none
+    (reason,) = backplane.health().reasons
+    assert "`autoMigrate` cannot make it: cannot open " in reason
+    assert "or set `autoMigrate" not in reason

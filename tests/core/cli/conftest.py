@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from experiment_framework._cli import planes
 from experiment_framework._cli.main import experiment
+from experiment_framework._config import load
+from experiment_framework._registry import Registry
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -38,6 +41,21 @@ def run() -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def with_backplane(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[object], Path]:
+    """Write a configuration whose backplane is the object given."""
+
+    def with_backplane(plugin: object) -> Path:
+        registry = Registry()
+        registry.register_backplane("puppet", plugin)
+        monkeypatch.setattr(planes, "load", lambda path: load(path, registry=registry))
+        config = tmp_path / "puppet.yaml"
+        config.write_text("experimentFramework: {dataPlane: {backplane: {type: puppet}}}\n")
+        return config
+
+    return with_backplane
 
 
 @pytest.fixture

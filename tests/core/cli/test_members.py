@@ -97,7 +97,11 @@ def test_a_command_that_only_asks_leaves_the_spools_of_members_alone(
 def test_a_spool_that_is_not_there_is_said_with_what_there_is(run: Run, config: Path) -> None:
     of_none = run("spool", "ls", config)
     assert of_none.exit_code == 2
-    assert "--member NAME" in of_none.stderr
+    assert "archive has one of its own: `experiment spool --member archive`" in of_none.stderr
+    of_a_member = run("spool", "--member", "events", "ls", config)
+    assert of_a_member.exit_code == 2
+    assert "the member events of " in of_a_member.stderr
+    assert "--member archive" not in of_a_member.stderr
     unknown = run("spool", "--member", "archiv", "ls", config)
     assert unknown.exit_code == 2
     assert "there are events, archive" in unknown.stderr

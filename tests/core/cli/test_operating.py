@@ -12,9 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from click.testing import Result
-from experiment_framework._cli import planes
 from experiment_framework._config import load
-from experiment_framework._registry import Registry
 from experiment_framework.plugin import (
     Backplane,
     Health,
@@ -121,21 +119,6 @@ class Puppet(Backplane[NoOptions]):
 
     def provision(self) -> tuple[Provisioned, ...]:
         return self._provisioned
-
-
-@pytest.fixture
-def with_backplane(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[object], Path]:
-    """Write a configuration whose backplane is the object given."""
-
-    def with_backplane(plugin: object) -> Path:
-        registry = Registry()
-        registry.register_backplane("puppet", plugin)
-        monkeypatch.setattr(planes, "load", lambda path: load(path, registry=registry))
-        config = tmp_path / "puppet.yaml"
-        config.write_text("experimentFramework: {dataPlane: {backplane: {type: puppet}}}\n")
-        return config
-
-    return with_backplane
 
 
 @pytest.mark.parametrize(
@@ -296,3 +279,17 @@ def test_a_file_that_cannot_be_written_is_named(run: Run, command: tuple[str, ..
     assert result.exit_code == 1
     assert "Could not open file 'nowhere/file" in result.stderr
     assert "1    a file cannot be written" in run(command[0], "--help").stdout
+
+
+def test_reasons_are_indented_where_they_take_several_lines(
+    run: Run, with_backplane: Callable[[object], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(Puppet, "health", lambda _: Health.judge(unhealthy=("away " * 20,)))
+
+    result = run("health", with_backplane(Puppet("UNHEALTHY")), "--timeout", "0.1")
+
+    status, *reason = result.stdout.split("\n\n")[0].splitlines()
+    assert status == "UNHEALTHY"
+    assert len(reason) > 1
+    assert all(line.startswith("  away") and len(line) <= 40 for line in reason)

@@ -845,3 +845,18 @@ def test_describe_shows_what_the_spool_is(run: Run, config: Path, directory: Pat
 
     assert f"spool.directory         {directory}" in shown
     assert "spool.mode              overflow" in shown
+
+
+def test_health_tells_of_a_directory_that_no_process_could_use(
+    run: Run, config: Path, directory: Path
+) -> None:
+    directory.parent.joinpath("in-the-way").write_text("")
+    config.write_text(
+        config.read_text().replace(str(directory), f"{directory.parent}/in-the-way/s")
+    )
+
+    result = run("health", config, "--json")
+
+    health = json.loads(result.stdout)
+    assert health["status"] == "DEGRADED"
+    assert any("in-the-way/s: it is not a folder" in reason for reason in health["reasons"])

@@ -20,6 +20,7 @@ from experiment_framework import (
 )
 from experiment_framework._cli.event_line import event_line
 from experiment_framework.envelope import Envelope
+from experiment_framework.plugin import Backplane, Query, Record, Stored, options
 from experiment_framework_kafka import EmbeddedKafka
 
 Run = Callable[..., Result]
@@ -197,3 +198,47 @@ def test_an_event_cannot_drive_the_terminal() -> None:
 
     assert line.isprintable()
     assert "\\x1b[2J" in line
+
+
+BODY = (
+    b'{"eventId":"1","timestamp":"2026-01-02T03:04:05Z","eventType":"Exposure",'
+    b'"schemaVersion":"1.0.0","payload":{"timestamp":"2026-01-02T03:04:05Z",'
+    b'"experimentName":"checkout","variantKey":"a","subjectId":"u1"},"metadata":{}}'
+)
+
+
+@options
+class NoOptions:
+    """Nothing to say."""
+
+
+class Unreadable(Backplane[NoOptions]):
+    """Fails to be read, at once or with the second event, as a client of a sink does."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        super().__init__(NoOptions())
+        self._at_once = at_once
+
+    def publish(self, record: Record) -> None:
+        self.context.delivered(record)
+
+    def read(self, query: Query) -> Iterator[Stored]:
+        if query.follow or self._at_once:
+            raise ConnectionError("refused")
+        return self._read()
+
+    def _read(self) -> Iterator[Stored]:
+        yield Stored(body=BODY, place="1")
+        raise ConnectionError("refused")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_sink_that_is_away_is_told_in_a_sentence(
+    run: Run, with_backplane: Callable[[object], Path], at_once: bool
+) -> None:
+    result = run("tail", with_backplane(Unreadable(at_once=at_once)), "--no-follow")
+
+    assert result.exit_code == 1
+    assert result.stdout.count("\n") == (0 if at_once else 1)
+    assert "Error: the backplane puppet cannot be read: ConnectionError: refused" in result.stderr
+    assert "Traceback" not in result.stderr

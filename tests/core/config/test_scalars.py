@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from experiment_framework.errors import ConfigError
 from experiment_framework.plugin import Problem
 
 Options = Callable[..., Any]
 Failure = Callable[..., Problem]
+Errors = Callable[..., ConfigError]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,12 @@ def test_a_string_option_takes_a_plain_scalar_as_it_is_written(
 @pytest.mark.parametrize("text", ["null", "~", ""])
 def test_nothing_leaves_an_optional_option_unset(sink_options: Options, text: str) -> None:
     assert sink_options(f"name: {text}").name is None
+
+
+def test_nothing_where_something_is_needed_is_a_problem_at_its_key(sink_error: Errors) -> None:
+    text = str(sink_error("size:\nname: x"))
+    assert re.search(r"options\.size: not an integer\n +\d \|         size:\n", text)
+    assert f"      | {' ' * 8}^^^^\n" in text
 
 
 @pytest.mark.parametrize("text", ['"null"', "'~'", "''"])

@@ -109,6 +109,7 @@ def _shown(error: ConfigError) -> str:
         (f"password: {CANARY}", f"password:\n\t{CANARY}"),
         (f"password: {CANARY}", f"password:\n    {CANARY}: [a"),
         (f"password: {CANARY}", f" password: {CANARY}"),
+        ("login: *login", f"login: {{usr: x, password\n: {CANARY}}}"),
         ("user: me", "user: 'me"),
         ("user: me", "user: [me"),
         ("user: me", "\tuser: me"),

@@ -212,6 +212,29 @@ def test_a_pause_between_tries_does_not_keep_close_beyond_its_time(
     assert is_balanced(plane.stats())
 
 
+def test_what_close_gives_up_is_told_with_what_the_last_try_said(
+    make_quick: MakePlane, exposure: Exposure, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Choosy(lambda _: ConnectionError("down"))
+    plane = make_quick(sink)
+    publish(plane, exposure, 1)
+    wait_until(lambda: sink._tries, timeout=5, what="a first try")
+    wait_until(lambda: not plane.health().is_healthy, timeout=5, what="it is known")
+    plane.close(0.05)
+    assert "the time to close was over; the last try: ConnectionError: down" in caplog.text
+
+
+def test_what_waits_on_disk_after_close_is_told_with_why_it_came_back(
+    make_quick: MakePlane, exposure: Exposure, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Choosy(lambda _: ConnectionError("down"))
+    plane = make_quick(sink, spool=SpoolOptions(directory=tmp_path / "spool"))
+    publish(plane, exposure, 1)
+    wait_until(lambda: sink._tries, timeout=5, what="a first try")
+    assert plane.close(0.5).spooled == 1
+    assert "the last one came back because: ConnectionError: down" in caplog.text
+
+
 def test_with_a_spool_what_fails_goes_to_disk_with_all_that_is_behind_it(
     make_quick: MakePlane, exposure: Exposure, tmp_path: Path
 ) -> None:

@@ -90,6 +90,22 @@ def test_a_name_that_only_begins_like_one_of_ours_is_answered_with_it(
         registry.load_backplane("sqlServer")
 
 
+@pytest.mark.parametrize("written", ["postgresql", "postgres"])
+def test_an_extra_is_answered_with_the_type_that_it_brings(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    nothing = metadata.EntryPoints()
+    monkeypatch.setattr(metadata, "entry_points", lambda: nothing)
+    with pytest.raises(UnknownPluginError, match=r"Did you mean 'sql'\? .*framework\[postgresql\]"):
+        registry.load_backplane(written)
+
+
+@pytest.mark.parametrize("written", ["zstd", "prometheus"])
+def test_an_extra_that_brings_no_backplane_is_no_answer(registry: Registry, written: str) -> None:
+    with pytest.raises(UnknownPluginError, match="Install the distribution that offers it"):
+        registry.load_backplane(written)
+
+
 @pytest.fixture
 def with_hints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution that says what some names mean, and breaks over others."""

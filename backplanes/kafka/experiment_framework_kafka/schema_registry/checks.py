@@ -31,7 +31,8 @@ def _library() -> Iterator[Problem]:
         yield Problem(
             message=f"the registry's client needs {', '.join(missing)}, not installed here",
             path=("type",),
-            suggestion="Install experiment-framework-kafka[schema-registry]",
+            suggestion="Install them with: "
+            "pip install 'experiment-framework-kafka[schema-registry]'",
         )
 
 

@@ -7,6 +7,7 @@ is adopted by one process only, as a whole, by one `rename` into that process's 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -32,6 +33,7 @@ __all__ = [
     "make_directory",
     "make_home",
     "remove_orphan",
+    "see_directory",
     "with_owners",
 ]
 
@@ -78,6 +80,21 @@ def make_directory(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise spool_error(directory, error) from error
+
+
+def see_directory(directory: Path) -> None:
+    """See whether this process might use the declared directory, and make nothing.
+
+    Raises:
+        SpoolError: It may not write there, or could not make it.
+    """
+    there = directory
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise spool_error(directory, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise spool_error(directory, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def make_home(directory: Path) -> Home:
