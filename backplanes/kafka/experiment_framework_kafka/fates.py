@@ -56,7 +56,7 @@ class Fates:
         failed: Records reported as failed so far.
         last_failure: Reason and monotonic time of the latest failure.
         is_closing: Whether there will be no next client.
-        without: Records that had no fate when they were taken back at the end.
+        left: Records of which a client that was closed never said what became of them.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Fates:
         is_idempotent: bool,
     ) -> None:
         self.failed = 0
-        self.without = 0
+        self.left = 0
         self.last_failure: tuple[str, float] | None = None
         self.is_closing = False
         self._context = context
@@ -85,6 +85,11 @@ class Fates:
     def __len__(self) -> int:
         """Count the records here that have no fate that the data plane knows of."""
         return len(self.delivered) + len(self._failures) + len(self._backlog)
+
+    @property
+    def without(self) -> int:
+        """Count the records without a fate once there is no client: some may yet be told."""
+        return self.left + len(self)
 
     def report_failure(self, error: KafkaError | None, message: Message) -> None:
         """Take the report of a message of which only the failure is reported."""

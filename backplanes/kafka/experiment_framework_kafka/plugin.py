@@ -206,8 +206,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         )
 
     def _first_publish(self, record: Record) -> None:
-        self._start()
-        self._publish(record)
+        self._start().publish(record)
 
     def _start_aside(self) -> None:
         """Start on a thread of its own: whoever asks for health does not wait."""
@@ -223,8 +222,8 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         except DeliveryError:
             return  # health says why
 
-    def _start(self) -> None:
-        """Make the client, once.
+    def _start(self) -> KafkaService:
+        """Make the client, once; nobody uses it before `close` and `outstanding` know it.
 
         Raises:
             DeliveryError: It cannot be made; the next attempt is a second later at the earliest.
@@ -233,7 +232,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             if self._closed.is_set():
                 raise DeliveryError("the backplane is closed")
             if self._service is not None:
-                return
+                return self._service
             if self._is_starting:  # by this thread: a signal handler of it publishes
                 raise QueueFullError("the client is being made")
             if self._failed_start is not None and time.monotonic() < self._failed_start[1]:
@@ -247,10 +246,13 @@ class KafkaBackplane(Backplane[KafkaOptions]):
             finally:
                 self._is_starting = False
             self._failed_start = None
-            self._publish = service.publish
             if self._closed.is_set():  # while the client was being made
                 self.close(0)
                 raise DeliveryError("the backplane is closed")
+            self._publish = service.publish
+            if self._closed.is_set():  # just now: whoever closes it has let go of it before
+                self._publish = self._first_publish
+            return service
 
     def _make_service(self) -> KafkaService:
         from experiment_framework_kafka.service import KafkaService
@@ -272,7 +274,7 @@ class KafkaBackplane(Backplane[KafkaOptions]):
         return DeadLetterTopic(self.options, self._topics, self._oauth_token)
 
     def _switch_to(self, publish: Callable[[Record], None]) -> None:
-        if not self._closed.is_set():
+        if self._service is not None and not self._closed.is_set():
             self._publish = publish
 
     def _with_token(self, settings: Settings) -> dict[str, object]:

@@ -363,6 +363,8 @@ class KafkaProducer:
                 if threading.current_thread() is not self._poller:
                     self._poller.join(2 * SLICE)
                 self._flusher.stop(2 * SLICE)
+                # What these threads served last; log lines that came since are no records.
+                self._fates.left = min(self._fates.left, len(self.client))
                 # They refer to this object: whoever lets go of one lets go of all.
                 self.publish = refuse
                 self.hold = None
@@ -371,7 +373,7 @@ class KafkaProducer:
         if self.outstanding() and not is_inside_client_call():
             self._purge()
             self.flush(PURGE_GRACE)
-        self._fates.without = self.outstanding()
+        self._fates.left = len(self.client)
 
     def _purge(self) -> None:
         with client_call():

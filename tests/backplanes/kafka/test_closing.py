@@ -129,6 +129,34 @@ def test_a_record_on_its_way_in_while_another_thread_closes_has_a_fate(
     assert backplane.outstanding() == 0
 
 
+@pytest.mark.parametrize("reports", ["failures", "all"])
+def test_what_another_thread_still_tells_after_close_is_outstanding_no_longer(
+    black_hole: str,
+    opened: Open,
+    record: Make,
+    ledger: Any,
+    until: Callable[..., None],
+    reports: str,
+) -> None:
+    go_on = threading.Event()
+    context = ledger(failed=lambda *_: go_on.wait(30))
+    backplane = opened(
+        context,
+        brokers=[black_hole],
+        delivery_reports=reports,
+        delivery_timeout_ms=300,
+        linger_ms=1,
+    )
+    for number in range(3):
+        backplane.publish(record(number))
+    until(lambda: context.lost)
+    backplane.close(0)
+    assert backplane.outstanding() == 3
+    go_on.set()
+    until(lambda: len(context.lost) == 3)
+    until(lambda: backplane.outstanding() == 0)
+
+
 def test_nothing_is_started_after_close(black_hole: str, opened: Open, record: Make) -> None:
     backplane = opened(brokers=[black_hole])
     backplane.close(0)
@@ -155,6 +183,41 @@ def test_a_client_that_was_being_made_during_close_ends_too(
     with pytest.raises(DeliveryError, match="closed"):
         backplane.publish(record())
     until(lambda: not kafka_threads(), timeout=5)
+
+
+def test_nobody_uses_a_client_that_whoever_closes_does_not_know_yet(
+    kafka: EmbeddedKafka, topic: str
+) -> None:
+    is_made, go_on = threading.Event(), threading.Event()
+
+    class HeldUp(KafkaBackplane):
+        """Its first publisher is held up when the client has just been made."""
+
+        def _make_service(self) -> Any:
+            made = super()._make_service()
+            is_made.set()
+            go_on.wait(10)
+            return made
+
+    backplane = HeldUp(KafkaOptions(brokers=[kafka.bootstrap_servers], topic=topic))
+    plane = DataPlane(backplane)
+    threads = [threading.Thread(target=plane.publish, args=(exposure(n),)) for n in range(3)]
+    try:
+        threads[0].start()
+        assert is_made.wait(10)
+        for thread in threads[1:]:
+            thread.start()
+            thread.join(0.2)  # it gets in by now, if it gets in at all
+        assert plane.flush(0.1).delivered == 0
+        closed = plane.close(10)
+    finally:
+        go_on.set()
+        for thread in threads:
+            thread.join(10)
+    stats = plane.stats()
+    assert (closed.delivered, closed.failed) == (0, 0)
+    assert (stats.delivered, stats.failed, stats.pending) == (0, 0, 0)
+    assert stats.dropped == {"closed": 3}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
