@@ -515,3 +515,19 @@ def test_partitions_of_kafka_go_on_each_where_it_was(
         assert run("copy", changed, changed).exit_code == 2
 
     assert sorted(lines(to)) == sorted(lines(full))
+
+
+def test_from_a_file_to_kafka_to_a_database_and_back_nothing_changes(
+    run: Run, full: Path, configure: Configure, tmp_path: Path
+) -> None:
+    table = configure("table", "sql", url=f"sqlite:///{tmp_path}/copy.db", autoMigrate=True)
+    with EmbeddedKafka() as kafka:
+        topic = configure("topic", "kafka", brokers=[kafka.bootstrap_servers], lingerMs=1)
+        for source, target in ((full, topic), (topic, table), (topic, table)):
+            result = run("copy", source, target)
+            assert result.exit_code == 0, result.stderr
+    back = configure("back")
+
+    assert run("copy", table, back).exit_code == 0
+
+    assert sorted(lines(back)) == sorted(lines(full))
