@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from members import MEMBERS
 from swap_matrix import BACKPLANES, REFERENCE, NotHereError, Outcome, differences, outcome_of
 
 REQUIRED = {
@@ -30,6 +31,16 @@ def test_the_program_uses_what_a_backplane_has_to_carry(reference: Outcome) -> N
     assert 0 < ledger["sampled_out"] == 220 - len(reference.events)
     assert ledger["delivered"] == len(reference.events)
     assert {event["metadata"].get("samplingRate") for event in reference.events.values()} >= {0.5}
+
+
+def test_no_backplane_that_is_shipped_is_left_out() -> None:
+    shipped: set[str] = set()
+    for member in MEMBERS:
+        points = member.project.get("entry-points", {})
+        shipped |= points.get("experiment_framework.backplanes", {}).keys()
+
+    assert len(shipped) >= 7
+    assert shipped <= {name.partition(",")[0] for name in BACKPLANES}
 
 
 @pytest.mark.timeout(300)
