@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from experiment_framework import plugin
+from experiment_framework.plugin.hookspecs import BackplaneHooks
 from installing import install
 
 FROZEN = Path(__file__).parent / "frozen"
 DIGESTS = {
     "api_1_0": "8b4fb5bb8a2c81b7",
+    "api_1_0_rest": "c081397e2519b741",
 }
 """What each frozen copy is, by the names and the bytes of its files: none of them ever changes."""
 
@@ -67,6 +71,29 @@ for options in wrong:
         DataPlane.from_config(config("frozenBatches", options))
     except ConfigError as error:
         answers.setdefault("problems", []).append(len(error.problems))
+
+encoding = {"type": "frozenMarked", "mark": "%"}
+rest = config("frozenRest", encoding=encoding)
+with DataPlane.from_config(rest) as plane:
+    answers["encoded"] = publish(plane, "1", "2", "never")
+    stored = list(plane.read(Query()))
+    answers["envelopes"] = [decode(each.body).payload.subject_id for each in stored]
+    answers["noted"] = sorted({decode(each.body).metadata["noted"] for each in stored})
+    after = dict([stored[0].position])
+    later = [decode(each.body) for each in plane.read(Query(after=after))]
+    answers["after"] = [each.payload.subject_id for each in later]
+    answers["destinations"] = plane.health().details["destinations"]
+    answers["members"] = plane.stats().members["one"].delivered
+    answers["script"] = plane.hooks.provision_script()
+place = rest["experimentFramework"]["dataPlane"]["backplane"]["options"]["path"]
+with open(place, "rb") as file:
+    answers["bytes"] = [line[:2].decode() for line in file]
+with open(place + ".dead") as file:
+    answers["dead"] = file.read()
+try:
+    DataPlane.from_config(config("frozenRest", encoding=encoding | {"mark": ""}))
+except ConfigError as error:
+    answers["problems"].append(len(error.problems))
 print(json.dumps(answers))
 """
 
@@ -94,7 +121,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("frozen")
     built, site, events = folder / "wheel", folder / "site", folder / "events"
     events.mkdir()
-    subprocess.run([sys.executable, "-c", BUILD, FROZEN / "api_1_0", built], check=True, timeout=60)
+    for name in DIGESTS:
+        subprocess.run([sys.executable, "-c", BUILD, FROZEN / name, built], check=True, timeout=60)
     install(built.glob("*.whl"), site)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM, events],
@@ -137,4 +165,28 @@ def test_a_module_is_a_backplane(answers: Any) -> None:
 
 
 def test_its_options_are_checked(answers: Any) -> None:
-    assert answers["problems"] == [1, 1, 1, 1]
+    assert answers["problems"] == [1, 1, 1, 1, 1]
+
+
+def test_its_encoder_makes_the_bytes_and_reads_them_back(answers: Any) -> None:
+    assert answers["encoded"] == {"delivered": 2, "failed": 1, "dropped": {}, "sampledOut": 0}
+    assert answers["bytes"] == ["%{", "%{"]
+    assert answers["envelopes"] == ["1", "2"]
+    assert answers["destinations"] == {"Exposure": "everything"}
+
+
+def test_its_other_hooks_are_called(answers: Any) -> None:
+    assert answers["noted"] == ["frozen"]
+    assert answers["after"] == ["2"]
+    assert answers["members"] == 2
+    assert answers["script"].startswith("CREATE TABLE")
+    assert answers["dead"] == "never: it cannot be encoded\n"
+
+
+@pytest.mark.parametrize(
+    "name", [*plugin.__all__, *(name for name in vars(BackplaneHooks) if name[0] != "_")]
+)
+def test_no_part_of_the_api_is_left_out(name: str) -> None:
+    sources = [path.read_text("utf-8") for path in FROZEN.glob("*/*.py")]
+
+    assert any(re.search(rf"\b{name}\b", source) for source in sources)
