@@ -135,7 +135,9 @@ class Registry:
             HookError: It does not follow the plugin API.
         """
         if distribution is None and name in self._registered.backplanes:
-            return BackplanePlugin.of(self._registered.backplanes[name], name=name)
+            plugin = self._registered.backplanes[name]
+            check_api_version(plugin, "backplane", name)
+            return BackplanePlugin.of(plugin, name=name)
         found = self.find("backplane", name, distribution)
         key = (name, found.distribution)
         if key not in self._backplanes:
@@ -157,7 +159,9 @@ class Registry:
             HookError: It does not follow the plugin API.
         """
         if distribution is None and key in self._registered.steps:
-            return check_step(self._registered.steps[key], key=key)
+            step = self._registered.steps[key]
+            check_api_version(step, "step", key)
+            return check_step(step, key=key)
         found = self.find("step", key, distribution)
         cached = (key, found.distribution)
         if cached not in self._steps:
@@ -176,7 +180,9 @@ class Registry:
             HookError: It does not follow the plugin API.
         """
         if distribution is None and name in self._registered.encoders:
-            return check_encoder(self._registered.encoders[name], name=name)
+            encoder = self._registered.encoders[name]
+            check_api_version(encoder, "encoder", name)
+            return check_encoder(encoder, name=name)
         found = self.find("encoder", name, distribution)
         key = (name, found.distribution)
         if key not in self._encoders:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
-from experiment_framework.plugin import API_VERSION
+from experiment_framework._registry import Registry
+from experiment_framework.errors import HookError
+from experiment_framework.plugin import (
+    API_VERSION,
+    Backplane,
+    Encoded,
+    Encoder,
+    Envelope,
+    Phase,
+    Record,
+    Step,
+    option,
+    options,
+)
 from sample_distributions import BACKPLANES, STEPS, Sample, SampleSite
+
+ENCODERS = "experiment_framework.encoders"
 
 MAJOR, MINOR = map(int, API_VERSION.split("."))
 
@@ -36,6 +53,20 @@ class Stamp(Step[Options]):
     def apply(self, envelope): ...
 """
 
+ENCODER = """
+from experiment_framework.plugin import Encoded, Encoder, options
+
+@options
+class Options:
+    pass
+
+class Marked(Encoder[Options]):
+    api_version = "99.0"
+
+    def encode(self, record, destination): ...
+    def decode(self, body): ...
+"""
+
 MODULE = 'api_version = "99.0"\nfrom experiment_framework.plugin import hookimpl\n'
 
 
@@ -58,6 +89,7 @@ SAMPLES = (
         {BACKPLANES: {"wanting": "Sink"}},
     ),
     Sample("stamp-step", STEP, {STEPS: {"stamp": "Stamp"}}),
+    Sample("marked-encoder", ENCODER, {ENCODERS: {"marked": "Marked"}}),
     Sample("module-sink", MODULE, {BACKPLANES: {"module": ""}}),
 )
 
@@ -67,7 +99,8 @@ from experiment_framework._registry import Registry
 from experiment_framework.errors import PluginError
 
 registry = Registry()
-load = registry.load_step if os.environ["ASKED"] == "stamp" else registry.load_backplane
+special = {"stamp": registry.load_step, "marked": registry.load_encoder}
+load = special.get(os.environ["ASKED"], registry.load_backplane)
 try:
     load(os.environ["ASKED"])
     print(json.dumps(["loaded", ""]))
@@ -124,6 +157,53 @@ def test_a_name_that_is_not_in_the_api_is_a_matter_of_versions(site: SampleSite)
     assert "OfTomorrow" in text
 
 
-def test_steps_and_modules_are_looked_at_too(site: SampleSite) -> None:
+def test_steps_encoders_and_modules_are_looked_at_too(site: SampleSite) -> None:
+    assert "encoder 'marked' from marked-encoder was" in load(site, "marked", "encoder")[1]
     assert "step 'stamp' from stamp-step was written for" in load(site, "stamp", "step")[1]
     assert "backplane 'module' from module-sink was written for" in load(site, "module")[1]
+
+
+@options
+class Options:
+    stamp: str = option(default="", help="What is stamped.")
+
+
+class Sink(Backplane[Options]):
+    api_version = "99.0"
+
+    def write_batch(self, records: Sequence[Record]) -> None: ...
+
+
+class Stamp(Step[Options]):
+    api_version = "99.0"
+    phase = Phase.ENRICH
+
+    def apply(self, envelope: Envelope) -> Envelope:
+        return envelope
+
+
+class Marked(Encoder[Options]):
+    api_version = "99.0"
+
+    def encode(self, record: Record, destination: str) -> Encoded:
+        return Encoded(record.body)
+
+    def decode(self, body: bytes) -> bytes:
+        return body
+
+
+def test_what_is_registered_in_code_is_looked_at_too() -> None:
+    registry = Registry()
+    registry.register_backplane("tomorrow", Sink)
+    registry.register_backplane("instance", Sink(Options()))
+    registry.register_step("stamp", Stamp)
+    registry.register_encoder("marked", Marked)
+
+    for load_one, name in (
+        (registry.load_backplane, "tomorrow"),
+        (registry.load_backplane, "instance"),
+        (registry.load_step, "stamp"),
+        (registry.load_encoder, "marked"),
+    ):
+        with pytest.raises(HookError, match=f"'{name}' was written for version 99.0"):
+            load_one(name)
