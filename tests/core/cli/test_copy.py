@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import pty
 import signal
 import subprocess
 import threading
@@ -515,6 +517,27 @@ def test_partitions_of_kafka_go_on_each_where_it_was(
         assert run("copy", changed, changed).exit_code == 2
 
     assert sorted(lines(to)) == sorted(lines(full))
+
+
+@pytest.mark.parametrize(("more", "bar"), [((), b"copying"), (("--dry-run",), b"counting")])
+def test_a_terminal_shows_how_far_a_copy_is_and_nothing_else_does(
+    start: Start, full: Path, configure: Configure, more: tuple[str, ...], bar: bytes
+) -> None:
+    to = configure("to")
+    ours, theirs = pty.openpty()
+    try:
+        output, _ = start("copy", full, to, *more, stderr=theirs).communicate(timeout=60)
+        os.write(theirs, b"end")
+        notes = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert bar in notes
+    assert b"40 events" in notes
+    assert b"\x1b" not in output
+
+    process = start("copy", full, to, *more)
+    assert process.communicate(timeout=60)[1] == b""
 
 
 def test_from_a_file_to_kafka_to_a_database_and_back_nothing_changes(
