@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import subprocess
 import sys
@@ -43,6 +44,25 @@ def test_provisioning_again_changes_nothing(target: Target, make_backplane: Make
     assert target.event_ids() == ["1"]
     versions = target.query("SELECT version FROM experiment_events_migrations ORDER BY version")
     assert [row[0] for row in versions] == list(range(1, LATEST + 1))
+
+
+def test_what_people_join_on_is_indexed(target: Target, make_backplane: MakeBackplane) -> None:
+    make_backplane(target)
+    made = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE tablename = 'experiment_events'",
+    }
+    statements = [row[0] for row in target.query(made[target.kind])]
+    found = {re.findall(r"\((.*?)\)", each)[0] for each in statements}
+
+    assert found >= {
+        "event_id",
+        "experiment_name, variant_key, event_type",
+        "subject_id, experiment_name",
+        "tenant_id",
+        "occurred_at",
+    }
+    assert any("UNIQUE" in each and "(event_id)" in each for each in statements)
 
 
 def test_only_what_is_missing_is_applied(target: Target, make_backplane: MakeBackplane) -> None:
