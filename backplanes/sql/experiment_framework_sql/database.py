@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -28,6 +30,9 @@ RECYCLE: Final = 1800
 
 GRACE: Final = 2.0
 """Seconds that the server has to end a statement by itself before it is cut off."""
+
+BRIEFLY: Final = 0.01
+"""Seconds before asking again for what another process has locked."""
 
 _inherited: Final[list[object]] = []
 
@@ -217,8 +222,7 @@ def _prepare_sqlite(engine: Engine, options: SqlOptions) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {options.statement_timeout_ms:d}")
-        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            cursor.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(cursor, options.statement_timeout_ms / 1000)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA cache_size = -32768")  # KiB: the indexes' recent parts
         cursor.execute("PRAGMA wal_autocheckpoint = 10000")  # 40 MB in place of 4
@@ -232,6 +236,24 @@ def _prepare_sqlite(engine: Engine, options: SqlOptions) -> None:
         # A transaction that reads first and then writes fails where another one wrote in between.
         writes = connection.get_execution_options().get("experiment_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _write_ahead(cursor: sqlite3.Cursor, seconds: float) -> None:
+    """Have a database keep a write-ahead log, within so many seconds.
+
+    SQLite does not wait for others with this: it says at once that the database is locked.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(BRIEFLY)
+        else:
+            return
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,21 @@ def test_parent_and_children_write_each_on_connections_of_its_own(
     wanted = {f"child-{child}:{number}" for child in range(3) for number in range(20)}
     wanted |= {f"parent:{number}" for number in range(40)} | {"parent:before"}
     assert subjects(target) == Counter(wanted)
+
+
+def test_a_file_that_another_process_has_locked_for_a_moment_is_waited_for(
+    sqlite: Target, make_backplane: MakeBackplane
+) -> None:
+    path = sqlite.url.removeprefix("sqlite:///")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE others (x)")
+    other.execute("BEGIN IMMEDIATE")  # with which SQLite itself does not wait for a new journal
+    end = threading.Timer(0.3, other.execute, ["COMMIT"])
+    end.start()
+    make_backplane(sqlite)
+    end.join()
+    other.close()
+    assert sqlite.query("PRAGMA journal_mode") == [("wal",)]
 
 
 def test_the_file_is_its_owner_s_alone(
