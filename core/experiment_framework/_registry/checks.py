@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from experiment_framework._registry.calling import HOOKS, nearest
+from experiment_framework._registry.faults import refuse_faulty
 from experiment_framework._registry.implementations import (
     Implementation,
     find_implementations,
     is_backplane,
     marker,
 )
-from experiment_framework.errors import HookError
 
 __all__ = ["check_hooks"]
 
@@ -32,13 +32,7 @@ def check_hooks(target: object, *, name: str, distribution: str | None = None) -
     faults += _unusable(target, {implementation.attribute for implementation in found})
     if not faults:
         faults += _ways_to_deliver({each.hook for each in found if not each.is_wrapper})
-    if faults:
-        origin = f" from {distribution}" if distribution else ""
-        raise HookError(
-            name,
-            "\n".join(f"backplane '{name}'{origin}: {fault}" for fault in faults),
-            distribution=distribution,
-        )
+    refuse_faulty("backplane", name, faults, distribution)
 
 
 def _faults(implementation: Implementation) -> Iterator[str]:

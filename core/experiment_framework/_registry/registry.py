@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from experiment_framework._registry.api_version import check_api_version, check_import
 from experiment_framework._registry.containment import contained
@@ -30,6 +30,8 @@ from experiment_framework.plugin.registration import Registrations, registration
 from experiment_framework.plugin.step import Step
 
 __all__ = ["Registry", "default_registry"]
+
+P = TypeVar("P")
 
 
 class Registry:
@@ -56,9 +58,7 @@ class Registry:
         self._choose = dict(choose or {})
         self._environ = environ
         self._registered = Registrations() if registered is None else registered
-        self._backplanes: dict[tuple[str, str], BackplanePlugin] = {}
-        self._steps: dict[tuple[str, str], type[Step[Any]]] = {}
-        self._encoders: dict[tuple[str, str], type[Encoder[Any]]] = {}
+        self._loaded: dict[tuple[str, str, str], Any] = {}
 
     @cached_property
     def _installed(self) -> dict[str, dict[str, tuple[Installed, ...]]]:
@@ -134,20 +134,8 @@ class Registry:
             BrokenPluginError: It raised while it was imported.
             HookError: It does not follow the plugin API.
         """
-        if distribution is None and name in self._registered.backplanes:
-            plugin = self._registered.backplanes[name]
-            check_api_version(plugin, "backplane", name)
-            return BackplanePlugin.of(plugin, name=name)
-        found = self.find("backplane", name, distribution)
-        key = (name, found.distribution)
-        if key not in self._backplanes:
-            self._backplanes[key] = BackplanePlugin.of(
-                _imported(found),
-                name=name,
-                distribution=found.distribution,
-                version=found.version,
-            )
-        return self._backplanes[key]
+        registered = self._registered.backplanes
+        return self._load("backplane", name, distribution, registered, _as_backplane)
 
     def load_step(self, key: str, distribution: str | None = None) -> type[Step[Any]]:
         """Load the pipeline step that a key under ``dataPlane`` selects, and check it.
@@ -158,17 +146,7 @@ class Registry:
             BrokenPluginError: It raised while it was imported.
             HookError: It does not follow the plugin API.
         """
-        if distribution is None and key in self._registered.steps:
-            step = self._registered.steps[key]
-            check_api_version(step, "step", key)
-            return check_step(step, key=key)
-        found = self.find("step", key, distribution)
-        cached = (key, found.distribution)
-        if cached not in self._steps:
-            self._steps[cached] = check_step(
-                _imported(found), key=key, distribution=found.distribution
-            )
-        return self._steps[cached]
+        return self._load("step", key, distribution, self._registered.steps, _as_step)
 
     def load_encoder(self, name: str, distribution: str | None = None) -> type[Encoder[Any]]:
         """Load the encoder that ``encoding`` selects, and check it.
@@ -179,17 +157,26 @@ class Registry:
             BrokenPluginError: It raised while it was imported.
             HookError: It does not follow the plugin API.
         """
-        if distribution is None and name in self._registered.encoders:
-            encoder = self._registered.encoders[name]
-            check_api_version(encoder, "encoder", name)
-            return check_encoder(encoder, name=name)
-        found = self.find("encoder", name, distribution)
-        key = (name, found.distribution)
-        if key not in self._encoders:
-            self._encoders[key] = check_encoder(
-                _imported(found), name=name, distribution=found.distribution
-            )
-        return self._encoders[key]
+        return self._load("encoder", name, distribution, self._registered.encoders, _as_encoder)
+
+    def _load(
+        self,
+        kind: str,
+        name: str,
+        distribution: str | None,
+        registered: Mapping[str, object],
+        check: Callable[[Any, str, Installed | None], P],
+    ) -> P:
+        """Give what was registered in code; else import what is installed, once."""
+        if distribution is None and name in registered:
+            check_api_version(registered[name], kind, name)
+            return check(registered[name], name, None)
+        found = self.find(kind, name, distribution)
+        key = (kind, name, found.distribution)
+        if key not in self._loaded:
+            self._loaded[key] = check(_imported(found), name, found)
+        loaded: P = self._loaded[key]
+        return loaded
 
     def find(self, kind: str, name: str, distribution: str | None = None) -> Installed:
         """Pick the entry point that a name stands for, without loading it.
@@ -218,6 +205,22 @@ class Registry:
 def default_registry() -> Registry:
     """Give the registry of this process, which `experiment_framework.plugin.register` adds to."""
     return Registry(registered=registrations())
+
+
+def _as_backplane(plugin: Any, name: str, found: Installed | None) -> BackplanePlugin:
+    if found is None:
+        return BackplanePlugin.of(plugin, name=name)
+    return BackplanePlugin.of(
+        plugin, name=name, distribution=found.distribution, version=found.version
+    )
+
+
+def _as_step(plugin: Any, key: str, found: Installed | None) -> type[Step[Any]]:
+    return check_step(plugin, key=key, distribution=found.distribution if found else None)
+
+
+def _as_encoder(plugin: Any, name: str, found: Installed | None) -> type[Encoder[Any]]:
+    return check_encoder(plugin, name=name, distribution=found.distribution if found else None)
 
 
 def _imported(found: Installed) -> Any:

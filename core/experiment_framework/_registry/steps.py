@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
 
-from experiment_framework._registry.calling import nearest
-from experiment_framework.errors import HookError
+from experiment_framework._registry.faults import method_faults, refuse_faulty
 from experiment_framework.plugin.options import option_key
 from experiment_framework.plugin.step import Phase, Step
 
@@ -24,14 +22,7 @@ def check_step(target: Any, *, key: str, distribution: str | None = None) -> typ
     Raises:
         HookError: It does not follow the plugin API; all faults are in the text, one a line.
     """
-    faults = tuple(_faults(target, key))
-    if faults:
-        origin = f" from {distribution}" if distribution else ""
-        raise HookError(
-            key,
-            "\n".join(f"step '{key}'{origin}: {fault}" for fault in faults),
-            distribution=distribution,
-        )
+    refuse_faulty("step", key, _faults(target, key), distribution)
     step: type[Step[Any]] = target
     return step
 
@@ -40,7 +31,7 @@ def _faults(target: Any, key: str) -> Iterator[str]:
     if not (isinstance(target, type) and issubclass(target, Step)):
         yield f"{target!r} is no subclass of experiment_framework.plugin.Step"
         return
-    yield from _method_faults(target)
+    yield from method_faults(target, Step, required=("apply",), methods=_METHODS)
     if not isinstance(getattr(target, "phase", None), Phase):
         yield f"it has no phase: say `phase = Phase.…`, one of {', '.join(Phase.__members__)}"
     options_class = getattr(target, "options_class", None)
@@ -50,19 +41,3 @@ def _faults(target: Any, key: str) -> Iterator[str]:
     keys = tuple(option_key(field) for field in attrs.fields(options_class))
     if key not in keys:
         yield f"its options have no field for this key; they have {', '.join(keys) or 'none'}"
-
-
-def _method_faults(cls: type[Step[Any]]) -> Iterator[str]:
-    # A static look: a misspelt `is_active` or `apply` would be passed over in silence.
-    if cls.apply is Step.apply:
-        yield "it has no method 'apply'"
-    for name in dir(cls):
-        if name.startswith("_") or hasattr(Step, name):
-            continue
-        static = inspect.getattr_static(cls, name)
-        meant = nearest(name, _METHODS)
-        if inspect.isfunction(static) and meant:
-            yield f"'{name}' is never called; did you mean '{meant}'?"
-    for name in _METHODS:
-        if inspect.iscoroutinefunction(getattr(cls, name)):
-            yield f"'{name}' is an async function, but nothing awaits it; make it a plain one"
