@@ -15,7 +15,7 @@ from experiment_framework._cli.copy_place import mark_of, places_of
 from experiment_framework._cli.copy_progress import ResumeFile
 from experiment_framework._cli.copy_source import CopySource
 from experiment_framework._cli.copying import Copier, Summary, count
-from experiment_framework._cli.help import INTERRUPTED, exit_codes
+from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.progress import number, progress
@@ -29,8 +29,6 @@ from experiment_framework._cli.terminal import (
     print_table,
 )
 from experiment_framework._config import load
-from experiment_framework._interrupts import interrupts_intact
-from experiment_framework._termination import TERMINATED, Terminated
 from experiment_framework.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -103,7 +101,6 @@ def command(
         reading = stack.enter_context(open_plane(source, notes=notes))
         stored = CopySource(reading, query, copier.mark).records(follow=follow)
         records = _first(stack.enter_context(closing(stored)), limit)
-        ended_by: BaseException | None = None
         if dry_run:
             with progress("counting", None, "events") as advance:
                 summary = count(records, advance)
@@ -113,17 +110,14 @@ def command(
                 open_plane(target, notes=None, room_timeout=timeout, on_failure=copier.failed)
             )
             try:
-                with interrupts_intact(), progress("copying", None, "events") as advance:
+                with copier.ending.contained(), progress("copying", None, "events") as advance:
                     copier.run(writing, records, advance)
-            except (KeyboardInterrupt, Terminated) as ending:
-                copier.summary.interrupted = True
-                ended_by = ending
             except ExperimentError as error:
                 copier.summary.stopped = str(error)
             summary = copier.finish(writing)
     summary.seconds = round(time.monotonic() - began, 3)
     print_json(summary) if as_json else _show(summary)
-    ctx.exit(_exit_code(summary, ended_by))
+    ctx.exit(copier.ending.exit_code(is_success=summary.is_success))
 
 
 def _checked(source: Path, target: Path, path: Path | None, query: Query) -> ResumeFile | None:
@@ -147,14 +141,6 @@ def _first(records: Iterator[Stored | None], limit: int | None) -> Iterator[Stor
         given += stored is not None
         if given == limit:
             return
-
-
-def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:
-    if isinstance(ended_by, Terminated):
-        return TERMINATED
-    if summary.interrupted:
-        return INTERRUPTED
-    return 0 if summary.is_success else 1
 
 
 def _show(summary: Summary) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from experiment_framework._cli.copy_progress import Mark, ResumeFile
+from experiment_framework._cli.ending import Ending
 from experiment_framework.envelope import decode
 from experiment_framework.errors import DecodeError, EventError
 
@@ -83,6 +84,7 @@ class Copier:
         timeout: Seconds to wait for fates.
 
     Attributes:
+        ending: What ended it before its time.
         mark: How far the reading is.
         summary: What became of the events.
     """
@@ -94,6 +96,7 @@ class Copier:
         resume: ResumeFile | None,
         timeout: float,
     ) -> None:
+        self.ending = Ending()
         self.mark = Mark() if resume is None else resume.mark
         self.summary = Summary(copied_before=0 if resume is None else resume.copied)
         self._rejects = rejects
@@ -135,16 +138,16 @@ class Copier:
     def finish(self, plane: DataPlane) -> Summary:
         """Wait for the fates of what was accepted, keep how far it is, and sum up.
 
-        Ctrl-C ends the waiting, not the summing up.
+        Ctrl-C and SIGTERM end the waiting, not the summing up.
         """
         summary, timeout = self.summary, self._timeout
-        if summary.interrupted:
+        if self.ending.is_early:
             timeout = min(timeout, _PATIENCE_WHEN_INTERRUPTED)
-        try:
+        with self.ending.contained():
             self._save(plane, timeout)
-        except KeyboardInterrupt:
-            summary.interrupted = True
-        plane.close(_CLOSE_TIMEOUT)
+        with self.ending.contained():
+            plane.close(_CLOSE_TIMEOUT)
+        summary.interrupted = self.ending.is_early
         result = plane.flush(0)
         summary.copied, summary.pending = result.delivered, result.pending
         summary.failed = result.failed - self._refused + self._ungiven

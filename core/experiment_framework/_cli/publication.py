@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
+from experiment_framework._cli.ending import Ending
 from experiment_framework._cli.json_lines import LONGEST_LINE, Line
 from experiment_framework._cli.rejects import RejectFile
-from experiment_framework._interrupts import interrupts_intact
-from experiment_framework._termination import Terminated
 from experiment_framework.dataplane import DataPlane
 from experiment_framework.envelope import SCHEMA_VERSION, Envelope, decode
 from experiment_framework.errors import DecodeError, EventError
@@ -78,7 +76,7 @@ class Publication:
         report: Called with the place of each such line and the reason.
 
     Attributes:
-        ended_by: The interrupt that ended it; the first one where there were several.
+        ending: What ended it before its time.
         summary: The counts so far.
     """
 
@@ -88,7 +86,7 @@ class Publication:
         self._plane = plane
         self._rejects = rejects
         self._report = report
-        self.ended_by: BaseException | None = None
+        self.ending = Ending()
         self.summary = Summary()
 
     def run(self, lines: Iterable[Line], progress: Callable[[Line], None]) -> None:
@@ -96,7 +94,7 @@ class Publication:
 
         Ctrl-C and SIGTERM end it, too.
         """
-        with self._interruptible():
+        with self.ending.contained():
             for line in lines:
                 if not self._publish(line):
                     self.summary.stopped_at = line.number
@@ -108,28 +106,20 @@ class Publication:
 
         Ctrl-C and SIGTERM end the waiting, not the summing up.
         """
-        if self.summary.interrupted:
+        if self.ending.is_early:
             timeout = min(timeout, _PATIENCE_WHEN_INTERRUPTED)
-        with self._interruptible():
+        with self.ending.contained():
             self._plane.flush(timeout)
         stats = self._plane.stats()  # before the end fails what is pending
-        with self._interruptible():
+        with self.ending.contained():
             self._plane.close(_CLOSE_TIMEOUT)
+        self.summary.interrupted = self.ending.is_early
         self.summary.delivered = stats.delivered
         self.summary.failed = stats.failed
         self.summary.pending = stats.pending
         path = self._rejects.path
         self.summary.rejects = str(path) if path is not None else None
         return self.summary
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        try:
-            with interrupts_intact():
-                yield
-        except (KeyboardInterrupt, Terminated) as ending:
-            self.ended_by = self.ended_by or ending
-            self.summary.interrupted = True
 
     def _publish(self, line: Line) -> bool:
         """Publish one line; False where there is no room for it."""

@@ -11,7 +11,7 @@ import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from experiment_framework._cli.help import INTERRUPTED, exit_codes
+from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.json_lines import Line, read_lines
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
@@ -24,7 +24,6 @@ from experiment_framework._cli.terminal import (
     print_json,
     print_table,
 )
-from experiment_framework._termination import TERMINATED, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,15 +89,7 @@ def command(
         print_json(summary)
     else:
         _show(summary, timeout)
-    ctx.exit(_exit_code(summary, publication.ended_by))
-
-
-def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:
-    if isinstance(ended_by, Terminated):
-        return TERMINATED
-    if summary.interrupted:
-        return INTERRUPTED
-    return 0 if summary.is_success else 1
+    ctx.exit(publication.ending.exit_code(is_success=summary.is_success))
 
 
 @contextmanager

@@ -11,14 +11,14 @@ import click
 import msgspec
 from rich.text import Text
 
-from experiment_framework._cli.help import INTERRUPTED, exit_codes
+from experiment_framework._cli.ending import Ending
+from experiment_framework._cli.help import exit_codes
 from experiment_framework._cli.parameters import config_argument, json_option, timeout_option
 from experiment_framework._cli.planes import open_plane
 from experiment_framework._cli.progress import number, progress
 from experiment_framework._cli.spool_source import declared_spool, tell_unreadable
 from experiment_framework._cli.terminal import console, errors, facts, print_json, print_table
 from experiment_framework._delivery.spool.inspection import Inspection
-from experiment_framework._termination import TERMINATED, Terminated
 
 if TYPE_CHECKING:
     from experiment_framework.dataplane import DataPlane
@@ -81,18 +81,16 @@ def command(ctx: click.Context, config: Path, *, timeout: float, as_json: bool) 
     orphaned, running = _waiting(inspection)
     unreadable = inspection.unreadable
     summary = Summary(remaining=orphaned, running=running, unreadable=unreadable)
-    ended_by: BaseException | None = None
+    ending = Ending()
     if orphaned:
-        try:
+        with ending.contained():
             _replay(config, summary, timeout)
-        except (KeyboardInterrupt, Terminated) as ending:
-            ended_by = ending
     if as_json:
         print_json(summary)
     else:
-        _show(summary, f"not delivered in {timeout:g} s" if ended_by is None else "interrupted")
+        _show(summary, f"not delivered in {timeout:g} s" if not ending.is_early else "interrupted")
     tell_unreadable(inspection)
-    ctx.exit(_exit_code(summary, ended_by))
+    ctx.exit(ending.exit_code(is_success=summary.is_success))
 
 
 def _waiting(inspection: Inspection) -> tuple[int, int]:
@@ -145,14 +143,6 @@ def _finish(plane: DataPlane, summary: Summary) -> None:
         summary.failed = stats.failed
         summary.dropped = stats.dropped
         summary.remaining = stats.spooled + stats.pending
-
-
-def _exit_code(summary: Summary, ended_by: BaseException | None) -> int:
-    if isinstance(ended_by, Terminated):
-        return TERMINATED
-    if ended_by is not None:
-        return INTERRUPTED
-    return 0 if summary.is_success else 1
 
 
 def _show(summary: Summary, why: str) -> None:
