@@ -147,10 +147,13 @@ class DeliveryOptions:
         return declared / 1000
 
     def failure_mode_of(self, event_type: str) -> FailureMode:
-        """Give the mode for the events of one type, by the type's wire name."""
+        """Give the mode for the events of one type, by the type's wire name.
+
+        A type of a newer release, which has no name here, has the default.
+        """
         modes = self.failure_mode
         if isinstance(modes, FailureModes):
-            named: FailureMode | None = getattr(modes, _MODE_FIELDS[event_type])
+            named: FailureMode | None = getattr(modes, _MODE_FIELDS.get(event_type, "default"))
             modes = named or modes.default
         return modes or ("drop" if self.spool is None else "spool")
 

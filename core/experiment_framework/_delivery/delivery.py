@@ -82,11 +82,11 @@ class Delivery:
         self._on_drop = on_drop
         self._on_delivery = on_delivery
         self._log = log
-        self._writes_ahead = options.spool is not None and options.spool.mode == "writeAhead"
+        writes_ahead = options.spool is not None and options.spool.mode == "writeAhead"
         self.settlement = Settlement(
             max_queue_size=options.max_queue_size,
             max_queue_bytes=options.max_queue_bytes,
-            report_each=on_delivery is not None or observer is not None or self._writes_ahead,
+            report_each=on_delivery is not None or observer is not None or writes_ahead,
             log=log,
             observer=observer,
         )
@@ -125,7 +125,7 @@ class Delivery:
         self.handover = Handover(
             self.outlet,
             self.settlement,
-            modes={kind: options.failure_mode_of(kind) for kind in _EVENT_TYPES},
+            mode_of=options.failure_mode_of,
             block_timeout=self._block_timeout,
             spooling=spooling,
         )
@@ -158,14 +158,11 @@ class Delivery:
         return Spooling(
             spool,
             writes_ahead=declared.mode == "writeAhead",
-            keeps=self._overflows,
+            keeps=lambda kind: self._options.failure_mode_of(kind) == "spool",
             isolates=self._hooks.write_batch is not None,
             replay_per_second=declared.replay_per_second,
             log=self._log,
         )
-
-    def _overflows(self, event_type: str) -> bool:
-        return self._options.failure_mode_of(event_type) == "spool"
 
     @interrupts_intact()
     def flush(self, timeout: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from experiment_framework._interrupts import interrupt_behind
@@ -33,7 +33,7 @@ class Handover:
     Args:
         outlet: The way out.
         settlement: Where drops are counted and told.
-        modes: What happens without room, by event type; ``drop`` for the others.
+        mode_of: Says what happens without room to events of a type.
         block_timeout: Seconds to wait for room in mode ``block``.
         spooling: The disk, where one is declared.
     """
@@ -43,14 +43,14 @@ class Handover:
         outlet: Outlet,
         settlement: Settlement,
         *,
-        modes: Mapping[str, FailureMode],
+        mode_of: Callable[[str], FailureMode],
         block_timeout: float,
         spooling: Spooling | None = None,
     ) -> None:
         self.is_closed = False
         self._take = outlet.publish
         self._settlement = settlement
-        self._modes = modes
+        self._mode_of = mode_of
         self._block_timeout = block_timeout
         self._spooling = spooling
         self._first_try: Callable[[Cell, Record], Receipt | None] = self._try
@@ -62,7 +62,7 @@ class Handover:
         receipt = self._first_try(cell, record)
         if receipt is not None:
             return receipt
-        if self._modes.get(record.event_type) == "block":
+        if self._mode_of(record.event_type) == "block":
             for pause in pauses(self._patience(deadline)):
                 time.sleep(pause)
                 receipt = self._try(cell, record)
@@ -75,7 +75,7 @@ class Handover:
         receipt = self._first_try(cell, record)
         if receipt is not None:
             return receipt
-        if self._modes.get(record.event_type) == "block":
+        if self._mode_of(record.event_type) == "block":
             async for _ in apauses(self._patience(deadline)):
                 receipt = self._try(cell, record)
                 if receipt is not None:
@@ -159,24 +159,19 @@ class Handover:
             return self._drop(record, "too_large", str(error), for_good=True)
         if not isinstance(error, DeliveryError):
             return self._drop(record, "backplane_failed", repr(error), for_good=True)
-        if self._may_spool(record):
+        if self._spooling is not None and self._spooling.keeps(record.event_type):
             return None
         return self._drop(record, "closed" if self.is_closed else "rejected", str(error))
 
     def _without_room(self, record: Record) -> Receipt:
         spooling = self._spooling
-        if spooling is None or not self._may_spool(record):
+        if spooling is None or not spooling.keeps(record.event_type):
             return self._drop(record, "queue_full")
         try:
             spooling.append(record)
         except ExperimentError as error:
             return self._drop(record, spooling.reason_of(error), str(error))
         return Receipt(record.event_id, "spooled")
-
-    def _may_spool(self, record: Record) -> bool:
-        return self._spooling is not None and (
-            self._spooling.writes_ahead or self._modes.get(record.event_type) == "spool"
-        )
 
     def _drop(
         self, record: Record, reason: str, detail: str = "", *, for_good: bool = False

@@ -9,7 +9,7 @@ import pytest
 from accounts import is_balanced
 from experiment_framework import DataPlane, DataPlaneOptions, ErrorEvent, Exposure, Outcome
 from experiment_framework.dataplane_options import FailureModes, SpoolOptions
-from experiment_framework.plugin import Record
+from experiment_framework.plugin import Envelope, Record
 from sinks import BatchSink, Control, SelfQueueing
 from waiting import wait_until
 
@@ -301,3 +301,23 @@ def test_the_age_of_what_others_left_is_known_when_it_is_read(
 
 def age_on_disk(plane: DataPlane) -> float:
     return float(plane.health().details["oldestSpooledAgeSeconds"])
+
+
+def test_an_event_type_of_a_newer_release_is_kept_as_the_default_says(
+    mode: str, sink: BatchSink, control: Control, tmp_path: Path
+) -> None:
+    modes = FailureModes(default="spool", exposures="drop")
+    plane = DataPlane(sink, spooling(tmp_path, mode, failure_mode=modes, retry_deadline_ms=0))
+    control.fail_next(ConnectionError("down"))
+    newer = Envelope(
+        event_id="1",
+        timestamp=datetime.now(UTC),
+        event_type="Holdout",
+        schema_version="1.9.0",
+        payload={"experimentName": "checkout"},
+    )
+    assert plane.publish_envelope(newer).status in ("accepted", "spooled")
+    assert plane.flush(20).is_complete
+    assert arrived(control) == ["1"]
+    plane.close(5)
+    assert is_balanced(plane.stats())
